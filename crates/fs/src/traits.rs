@@ -1,0 +1,178 @@
+//! The seam: every call that filepact makes to a file system.
+//!
+//! A path is UTF-8, relative to the root, with `/` between its components and no `.`, `..` or empty
+//! component; `""` is the root itself. No call follows a symbolic link, at the end or on the way
+//! (the error [is a link](crate::FsError::is_link)), and none leaves the root.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+use crate::{Kind, Result, Stat, Time};
+
+/// A file system below one root directory.
+///
+/// What a call promises after a power cut stands at each method; what is not promised there may be
+/// lost, in any order.
+pub trait Fs: Send + Sync + fmt::Debug {
+    /// Which boot, which mount, what kind of file system the root lies on.
+    fn facts(&self) -> Result<Facts>;
+
+    /// The kernel's real-time clock.
+    fn now(&self) -> Time;
+
+    /// 32 hex digits that were never returned before.
+    fn unique(&self) -> String;
+
+    /// Opens an existing file; never waits (a pipe, a lease), never creates.
+    fn open(&self, path: &str, access: Access) -> Result<Box<dyn File>>;
+
+    /// Creates an ordinary file, mode 0600, open for reading and writing. The name must be free.
+    fn create(&self, path: &str) -> Result<Box<dyn File>>;
+
+    /// Creates a file without a name, open for reading and writing, on the file system of `dir`.
+    /// It gets the mode (0666 less the umask), group, default ACL and labels that a new file in
+    /// `dir` gets, and vanishes on close unless [linked](File::link).
+    fn create_unnamed(&self, dir: &str) -> Result<Box<dyn File>>;
+
+    /// What stands at `path`; `None` if nothing does, or if its parent is absent or no directory.
+    fn stat(&self, path: &str) -> Result<Option<Stat>>;
+
+    /// The entries of a directory, in no order.
+    fn list(&self, dir: &str) -> Result<Vec<Entry>>;
+
+    /// Creates a directory with `mode` less the umask. Its entry is durable once its parent is
+    /// [synced](Fs::sync_dir).
+    fn make_dir(&self, path: &str, mode: u32) -> Result<()>;
+
+    /// Renames or exchanges; atomic for everybody who looks, durable once both parents are synced.
+    fn rename(&self, from: &str, to: &str, how: Rename) -> Result<()>;
+
+    /// Removes the name of a file.
+    fn unlink(&self, path: &str) -> Result<()>;
+
+    /// After `Ok`, the entries of this directory are durable; nothing else is.
+    fn sync_dir(&self, dir: &str) -> Result<()>;
+
+    /// After `Ok`, everything done before the call is durable (`syncfs`). An error since the root
+    /// was opened is reported.
+    fn sync_everything(&self) -> Result<()>;
+
+    /// Takes a kernel lock on a file that exists, waiting at most `patience`; `None` says that
+    /// the time ran out. The lock ends with its guard or with the process, never by age.
+    fn lock(&self, path: &str, kind: LockKind, patience: Duration)
+    -> Result<Option<Box<dyn Lock>>>;
+}
+
+/// An open file. Dropping it closes it.
+pub trait File: Send + Sync + fmt::Debug {
+    /// Reads at `offset`; may be short, may be interrupted; 0 is the end. Use [`read_full`].
+    ///
+    /// [`read_full`]: crate::read_full
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Writes at `offset`; may be short, may be interrupted. Use [`write_all`].
+    ///
+    /// [`write_all`]: crate::write_all
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize>;
+
+    /// Cuts or extends with zeros.
+    fn set_len(&self, len: u64) -> Result<()>;
+
+    /// After `Ok`, the content and size, and with [`SyncKind::All`] the attributes, are durable; the
+    /// name is not. After an error nothing is known, and a second sync would prove nothing.
+    fn sync(&self, what: SyncKind) -> Result<()>;
+
+    /// What `stat` says now.
+    fn stat(&self) -> Result<Stat>;
+
+    /// Gives the file a name, or a further one; never replaces.
+    fn link(&self, to: &str) -> Result<()>;
+
+    /// Mode, owner, extended attributes (ACLs are among them).
+    fn attrs(&self) -> Result<Attrs>;
+
+    /// Sets the attributes; those that stand already are not written again. Changes ctime.
+    fn set_attrs(&self, attrs: &Attrs) -> Result<()>;
+
+    /// Sets the time of last modification.
+    fn set_mtime(&self, time: Time) -> Result<()>;
+}
+
+/// A held lock; dropping it lets it go.
+pub trait Lock: Send + Sync + fmt::Debug {}
+
+/// Where the root lies; what it is called by [`Fs::facts`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The kernel's boot id: another one means that the page cache was lost.
+    pub boot: String,
+    /// The mount, by an id that is never used again in this boot; `None` where the kernel cannot
+    /// say (before Linux 6.8). Another one may mean that the page cache was lost.
+    pub mount: Option<u64>,
+    /// The name of a network or shared file system, on which locks and syncs may not hold.
+    pub network: Option<&'static str>,
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading.
+    Read,
+    /// For reading what the device holds, past the page cache. Fails as
+    /// [unsupported](crate::FsError::is_unsupported) where the file system cannot.
+    ReadDevice,
+    /// For reading and writing.
+    Write,
+}
+
+/// What to make durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncKind {
+    /// Content and size (`fdatasync`).
+    Data,
+    /// Content, size and attributes (`fsync`).
+    All,
+}
+
+/// What a rename does with its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// Replaces it where it exists.
+    Replace,
+    /// Refuses where it exists.
+    NoReplace,
+    /// Swaps the two, which must both exist.
+    Exchange,
+}
+
+/// Shared among many, or held by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// Any number of shared holders.
+    Shared,
+    /// One holder, and no shared one.
+    Exclusive,
+}
+
+/// A directory entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, which need not be UTF-8.
+    pub name: OsString,
+    /// What it names.
+    pub kind: Kind,
+}
+
+/// What a file keeps beside its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attrs {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Extended attributes by name, sorted.
+    pub xattrs: Vec<(OsString, Vec<u8>)>,
+}

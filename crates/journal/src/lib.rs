@@ -1,0 +1,1 @@
+//! The journal of filepact: checksummed JSON lines in segments

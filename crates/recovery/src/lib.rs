@@ -1,0 +1,1 @@
+//! Recovery of a filepact store: what to do with every document after a crash

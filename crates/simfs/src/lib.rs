@@ -1,0 +1,1 @@
+//! A simulated file system that crashes, for the tests of filepact

@@ -1,0 +1,1 @@
+//! The tests of filepact that cross crates live in `tests/`.
