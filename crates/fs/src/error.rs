@@ -66,3 +66,14 @@ impl FsError {
         self.source.get_ref().is_some_and(|cause| cause.is::<LatchTripped>())
     }
 }
+
+/// Attaches what was tried, and where, to whatever the system answered.
+pub(crate) trait At<T> {
+    fn at(self, op: &'static str, path: &str) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> At<T> for std::result::Result<T, E> {
+    fn at(self, op: &'static str, path: &str) -> Result<T> {
+        self.map_err(|source| FsError::new(op, path, source))
+    }
+}
