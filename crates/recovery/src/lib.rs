@@ -1,1 +1,24 @@
-//! Recovery of a filepact store: what to do with every document after a crash
+//! Recovery of a store: bring every document to the journal's word, before anybody reads.
+//!
+//! ```text
+//! inspect   disk -> facts        reads only: the journal, `state`, every document since the checkpoint
+//! plan      facts -> actions     pure: one table, a labelled row for every case
+//! run       actions -> disk      idempotent, by the swaps that commits use
+//! report    what was found and done, for people and for `recover --dry-run`
+//! ```
+//!
+//! A crash inside recovery is just another crash: the next opening inspects what it left. If
+//! recovery cannot be sure of something it changes nothing and refuses, and says what it found.
+
+mod error;
+mod inspect;
+mod open;
+mod plan;
+mod report;
+mod run;
+
+pub use error::RecoveryError;
+pub use inspect::{Inspection, inspect};
+pub use open::{Opened, examine, open};
+pub use plan::{Action, BodyAt, Displace, Facts, OnDisk, Planned, Row, Standing, decide, plan};
+pub use report::{Report, TornTail};

@@ -1,1 +1,74 @@
-//! Updates many ordinary files as one: all of them or none, durable, recovered on open
+//! Updates many ordinary files as one.
+//!
+//! All of the files change or none does; once [`Transaction::commit`] returns they survive a power
+//! cut; whatever a crash left half done is finished or undone by the next [`Store::open`]. The files
+//! stay ordinary: `cat`, `jq`, `git` and an editor work on them, at their own paths, at any time.
+//!
+//! ```
+//! use filepact::{Error, Store};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Account {
+//!     cents: i64,
+//! }
+//!
+//! fn transfer(store: &Store, from: &str, to: &str, cents: i64) -> Result<(), Error> {
+//!     store.transact(|tx| {
+//!         let mut a: Account = tx.read(format!("accounts/{from}.json"))?;
+//!         let mut b: Account = tx.read(format!("accounts/{to}.json"))?;
+//!         a.cents -= cents;
+//!         b.cents += cents;
+//!         tx.write(format!("accounts/{from}.json"), &a)?;
+//!         tx.write(format!("accounts/{to}.json"), &b) // both files, or neither
+//!     })
+//! }
+//!
+//! # fn main() -> Result<(), Error> {
+//! # let folder = tempfile::tempdir().expect("a temporary folder");
+//! let store = Store::open(folder.path())?;
+//! store.transact(|tx| {
+//!     tx.write("accounts/ann.json", &Account { cents: 500 })?;
+//!     tx.write("accounts/bob.json", &Account { cents: 0 })
+//! })?;
+//! transfer(&store, "ann", "bob", 125)?;
+//! let bob: Account = store.read("accounts/bob.json")?;
+//! assert_eq!(bob.cents, 125);
+//! store.close()
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! - **All or nothing**, for any number of files, whatever dies: the process or the power.
+//! - **Durable**: `Ok` from a commit means that a power cut does not take it back.
+//! - **Recovered on open**: [`Store::recovery_report`] says what was found and done.
+//! - **Nothing of anybody's is lost**: an edit that did not come through filepact is a conflict if
+//!   the transaction depends on it, and else is kept in `.filepact/rescued/` when it is displaced.
+//!
+//! # What is not
+//!
+//! After a power cut, and until the next open, a program that reads the files without filepact may
+//! find a recently changed file old or empty: recovery repairs it. In this version one process at a
+//! time has a store open, with any number of threads; others get [`Error::Locked`].
+
+mod error;
+mod inspect;
+mod json;
+mod open;
+mod options;
+mod read;
+mod store;
+mod transaction;
+mod version;
+
+pub use error::Error;
+pub use filepact_commit::{Committed, Rescued};
+pub use filepact_fs::{DocPath, InvalidPath, Time};
+pub use filepact_recovery::{Action, Planned, Report, TornTail};
+pub use inspect::{Check, LoggedChange, LoggedTransaction, Status};
+pub use json::{Json, check as check_json};
+pub use options::Options;
+pub use store::Store;
+pub use transaction::{Reader, Transaction};
+pub use version::{InvalidVersion, Version};

@@ -1,0 +1,62 @@
+//! The names inside `.filepact/` that are not the journal's or `state`.
+
+use filepact_fs::{Access, Fs, FsError, SyncKind, write_all};
+use filepact_journal::JOURNAL_DIR;
+
+/// The folder that makes a directory a store.
+pub const META: &str = ".filepact";
+/// Locked by whoever opens, one at a time.
+pub const OPENING: &str = ".filepact/opening";
+/// Locked for the life of a handle.
+pub const OPEN: &str = ".filepact/open";
+/// Contains `1` while a checkpoint is unfinished.
+pub const MARK: &str = ".filepact/checkpoint.lock";
+/// Bodies on their way to documents, and documents on their way out.
+pub const STAGE: &str = ".filepact/stage";
+/// Outside edits that a publish displaced unseen.
+pub const RESCUED: &str = ".filepact/rescued";
+/// Keeps the folder out of git.
+pub const GITIGNORE: &str = ".filepact/.gitignore";
+
+/// The path of a large body that a record names.
+pub fn stage_body_path(name: &str) -> String {
+    format!("{STAGE}/{name}")
+}
+
+/// Creates what is missing of the folder, if anything is.
+pub fn ensure_layout(fs: &dyn Fs) -> Result<(), FsError> {
+    for name in [STAGE, RESCUED, JOURNAL_DIR, OPENING, OPEN, MARK] {
+        if fs.stat(name)?.is_none() {
+            return create_layout(fs);
+        }
+    }
+    Ok(())
+}
+
+/// Creates what is missing of the folder, but for the journal and `state`.
+///
+/// After `Ok` every name in it is durable, and so is the name of the folder itself; a crash in
+/// between leaves a folder that the same call completes.
+fn create_layout(fs: &dyn Fs) -> Result<(), FsError> {
+    for dir in [META, STAGE, RESCUED, JOURNAL_DIR] {
+        // Another process may be making the same store.
+        match fs.make_dir(dir, 0o700) {
+            Err(error) if error.is_exists() => {}
+            made => made?,
+        }
+    }
+    for (path, content) in [(OPENING, ""), (OPEN, ""), (MARK, "0"), (GITIGNORE, "*\n")] {
+        let file = match fs.create(path) {
+            Err(error) if error.is_exists() => fs.open(path, Access::Write)?,
+            created => created?,
+        };
+        // A crash can leave the name without the content.
+        if file.stat()?.stamp.size < content.len() as u64 {
+            write_all(&*file, content.as_bytes(), 0)?;
+            file.sync(SyncKind::All)?;
+        }
+    }
+    // Children before parents: once the folder has a durable name, so has all that is in it.
+    fs.sync_dir(META)?;
+    fs.sync_dir("")
+}

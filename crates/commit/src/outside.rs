@@ -1,0 +1,113 @@
+//! Ours or not: nothing of anybody's is lost.
+//!
+//! What a swap or a removal displaces is looked at afterwards, when nobody can reach it by its path
+//! any more. It is ours if it is what the record's `was` says; otherwise an outside edit slipped in
+//! unseen, and it goes to `rescued/`, below a folder of its own and at its own path there.
+
+use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, SyncKind, Time, parent_of};
+use filepact_journal::Was;
+
+use crate::{RESCUED, look};
+
+/// An outside edit that lies in `rescued/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescued {
+    /// The document that it was an edit of.
+    pub path: String,
+    /// Where it lies now, beneath the root.
+    pub at: String,
+}
+
+/// Whether the displaced file at `at` is the version that the record says it replaces.
+///
+/// `time` is that of the record's commit, taken at validation: a body that was changed within the
+/// clock's tick before it can have been changed again without moving its mtime, so its hash
+/// decides.
+pub fn is_plainly_was(
+    fs: &dyn Fs,
+    at: &str,
+    stat: &Stat,
+    was: Option<&Was>,
+    time: Time,
+) -> Result<bool, FsError> {
+    let Some(was) = was else { return Ok(false) };
+    if stat.kind != Kind::File || stat.stamp.size != was.size {
+        return Ok(false);
+    }
+    let mut as_seen = stat.stamp;
+    as_seen.ctime = was.mtime;
+    let same_stamp = stat.stamp.ino == was.ino && stat.stamp.mtime == was.mtime;
+    match was.hash {
+        _ if same_stamp && as_seen.is_settled(time) => Ok(true),
+        Some(hash) => Ok(look(fs, at)?.hash() == Some(hash)),
+        None => Ok(same_stamp),
+    }
+}
+
+/// Moves what lies at `at` to `rescued/`, durably.
+pub fn rescue(fs: &dyn Fs, at: &str, path: &str, txn: u64) -> Result<Rescued, FsError> {
+    let folder = format!("{RESCUED}/{txn}.{}", &fs.unique()[..8]);
+    let target = format!("{folder}/{path}");
+    let mut made = Vec::new();
+    make_parents(fs, &target, 0o700, &mut made)?;
+    // The body first, then its name, then the names of the folders, innermost first: whoever finds
+    // the folder after a power cut finds the edit in it.
+    if let Ok(file) = fs.open(at, Access::Read) {
+        file.sync(SyncKind::All)?;
+    }
+    fs.rename(at, &target, Rename::NoReplace)?;
+    let mut dir = parent_of(&target);
+    loop {
+        fs.sync_dir(dir)?;
+        if dir == RESCUED {
+            return Ok(Rescued { path: path.to_owned(), at: target });
+        }
+        dir = parent_of(dir);
+    }
+}
+
+/// Creates the missing directories above `path`, outermost first, and names them in `made`.
+pub(crate) fn make_parents(
+    fs: &dyn Fs,
+    path: &str,
+    mode: u32,
+    made: &mut Vec<String>,
+) -> Result<(), FsError> {
+    let parent = parent_of(path);
+    if parent.is_empty() || fs.stat(parent)?.is_some_and(|stat| stat.kind == Kind::Dir) {
+        return Ok(());
+    }
+    make_parents(fs, parent, mode, made)?;
+    match fs.make_dir(parent, mode) {
+        Err(error) if error.is_exists() => Ok(()),
+        outcome => {
+            outcome?;
+            made.push(parent.to_owned());
+            Ok(())
+        }
+    }
+}
+
+/// Everything that lies in `rescued/`, sorted.
+pub fn rescued_edits(fs: &dyn Fs) -> Result<Vec<Rescued>, FsError> {
+    let mut edits = Vec::new();
+    for folder in fs.list(RESCUED)? {
+        let Some(folder) = folder.name.to_str() else { continue };
+        let folder = format!("{RESCUED}/{folder}");
+        collect(fs, &folder, folder.len() + 1, &mut edits)?;
+    }
+    edits.sort_by(|a: &Rescued, b| a.at.cmp(&b.at));
+    Ok(edits)
+}
+
+fn collect(fs: &dyn Fs, dir: &str, prefix: usize, edits: &mut Vec<Rescued>) -> Result<(), FsError> {
+    for entry in fs.list(dir)? {
+        let at = format!("{dir}/{}", entry.name.to_string_lossy());
+        if entry.kind == Kind::Dir {
+            collect(fs, &at, prefix, edits)?;
+        } else {
+            edits.push(Rescued { path: at[prefix..].to_owned(), at });
+        }
+    }
+    Ok(())
+}

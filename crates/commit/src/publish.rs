@@ -1,0 +1,139 @@
+//! C8: swap staged files with their documents.
+//!
+//! The swap is an exchange, or a rename that replaces nothing, so that a plain reader finds the
+//! whole old document or the whole new one, always. What it displaced lies in `stage/` afterwards
+//! and is [settled](settle): dropped if it is what the record says it replaces, else rescued. Both
+//! halves can be repeated: recovery and a second try use the same two functions.
+
+use filepact_fs::{Access, Fs, FsError, Kind, Rename, Time};
+use filepact_journal::Was;
+
+use crate::outside::make_parents;
+use crate::stage::owner;
+use crate::{Rescued, Staged, is_plainly_was, rescue};
+
+/// One document on its way, with what its record says.
+#[derive(Clone, Copy, Debug)]
+pub struct Swap<'a> {
+    /// The document.
+    pub path: &'a str,
+    /// What validation saw there.
+    pub was: Option<&'a Was>,
+    /// The transaction.
+    pub txn: u64,
+    /// The time of its commit.
+    pub time: Time,
+}
+
+/// Whether a swap left something in `stage/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Displaced {
+    /// What stood at the path now lies where the staged file was: [`settle`] it.
+    Yes,
+    /// Nothing stood there.
+    No,
+}
+
+impl Swap<'_> {
+    /// Puts the staged file at the path, making missing directories.
+    pub fn run(&self, fs: &dyn Fs, staged: &Staged) -> Result<Displaced, FsError> {
+        // Which of the two is right can change under us as long as others touch the path.
+        let mut exchange = self.was.is_some();
+        let mut tries = 0;
+        loop {
+            let outcome = if exchange {
+                self.exchange(fs, &staged.at)
+            } else {
+                self.place(fs, &staged.at).map(|()| Displaced::No)
+            };
+            tries += 1;
+            match outcome {
+                Err(error) if tries < 16 && exchange && error.is_not_found() => exchange = false,
+                Err(error) if tries < 16 && !exchange && error.is_exists() => exchange = true,
+                Err(error) if tries < 16 && !exchange && error.is_not_found() => {
+                    // New directories: what makes them durable is the checkpoint, which syncs all
+                    // ancestors, or recovery, which makes them again.
+                    let mut made = Vec::new();
+                    make_parents(fs, self.path, 0o777, &mut made)?;
+                    if made.is_empty() && fs.stat(&staged.at)?.is_none() {
+                        return Err(error);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn exchange(&self, fs: &dyn Fs, at: &str) -> Result<Displaced, FsError> {
+        match fs.rename(at, self.path, Rename::Exchange) {
+            Err(error) if error.is_unsupported() => self.replace(fs, at),
+            outcome => outcome.map(|()| Displaced::Yes),
+        }
+    }
+
+    /// Where there is no exchange: what is not ours is rescued first, then a plain rename. An
+    /// outside edit between the look and the rename is lost; the documentation says so.
+    fn replace(&self, fs: &dyn Fs, at: &str) -> Result<Displaced, FsError> {
+        if let Some(stat) = fs.stat(self.path)?
+            && !is_plainly_was(fs, self.path, &stat, self.was, self.time)?
+        {
+            rescue(fs, self.path, self.path, self.txn)?;
+        }
+        fs.rename(at, self.path, Rename::Replace)?;
+        Ok(Displaced::No)
+    }
+
+    /// A new document never replaces.
+    fn place(&self, fs: &dyn Fs, at: &str) -> Result<(), FsError> {
+        match fs.rename(at, self.path, Rename::NoReplace) {
+            Err(error) if error.is_unsupported() => {
+                fs.open(at, Access::Read)?.link(self.path)?;
+                fs.unlink(at)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Drops or rescues what a swap or a removal displaced to `at`.
+///
+/// `staged` is what took its place: if somebody changed mode or owner of the document after they
+/// were copied, the document gets them now.
+pub fn settle(
+    fs: &dyn Fs,
+    at: &str,
+    swap: Swap<'_>,
+    staged: Option<&Staged>,
+) -> Result<Option<Rescued>, FsError> {
+    let Some(stat) = fs.stat(at)? else { return Ok(None) };
+    if !is_plainly_was(fs, at, &stat, swap.was, swap.time)? {
+        return rescue(fs, at, swap.path, swap.txn).map(Some);
+    }
+    if let Some(staged) = staged
+        && owner(&stat) != staged.owner
+    {
+        let attrs = fs.open(at, Access::Read)?.attrs()?;
+        fs.open(swap.path, Access::Read)?.set_attrs(&attrs)?;
+    }
+    fs.unlink(at)?;
+    Ok(None)
+}
+
+/// Takes the document from its path to `at`; [`settle`] what lies there then.
+pub fn remove_document(fs: &dyn Fs, path: &str, at: &str) -> Result<Displaced, FsError> {
+    match fs.stat(path)? {
+        // A directory is no document: somebody else's, and not ours to take away.
+        None => return Ok(Displaced::No),
+        Some(stat) if stat.kind == Kind::Dir => return Ok(Displaced::No),
+        Some(_) => {}
+    }
+    let renamed = match fs.rename(path, at, Rename::NoReplace) {
+        Err(error) if error.is_unsupported() => fs.rename(path, at, Rename::Replace),
+        outcome => outcome,
+    };
+    match renamed {
+        Err(error) if error.is_not_found() => Ok(Displaced::No),
+        outcome => outcome.map(|()| Displaced::Yes),
+    }
+}

@@ -1,0 +1,131 @@
+//! C5: bodies on their way to documents.
+//!
+//! Every staged file is made on the document's own side, so that default ACLs, group and labels
+//! apply, gets the document's attributes and the commit's time, and is linked into `stage/` and
+//! closed at once: a transaction of any size needs few descriptors.
+
+use filepact_fs::{Access, Attrs, File, Fs, FsError, Stamp, Stat, SyncKind, Time, copy, write_all};
+
+use crate::{STAGE, stage_body_path};
+
+/// A body under a name in `stage/`, ready to be swapped with its document.
+#[derive(Debug)]
+#[must_use]
+pub struct Staged {
+    /// Its path beneath the root.
+    pub at: String,
+    /// Its stamp; the swap changes ctime alone.
+    pub stamp: Stamp,
+    /// Mode and owner that it was given.
+    pub owner: (u32, u32, u32),
+}
+
+/// What a staged file is given beside its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Dress<'a> {
+    /// The document's attributes; `None` leaves those of a new file.
+    pub attrs: Option<&'a Attrs>,
+    /// The mode of a new document, where it is known better than by the umask.
+    pub mode: Option<u32>,
+    /// The owner and group of a new document, where its record knows them.
+    pub ids: Option<(u32, u32)>,
+    /// The time of the commit, by which everybody knows the file later.
+    pub time: Time,
+}
+
+/// Stages a small body in a new file made in `dir`. It is not synced: until a checkpoint the
+/// journal holds the body.
+pub fn stage_bytes(
+    fs: &dyn Fs,
+    dir: &str,
+    bytes: &[u8],
+    dress: Dress<'_>,
+    at: String,
+) -> Result<Staged, FsError> {
+    let file = fs.create_unnamed(dir)?;
+    write_all(&*file, bytes, 0)?;
+    dress_and_link(&*file, dress, at)
+}
+
+/// Stages a large body: `file` holds it, synced. Its name `body` is what the record says, and what
+/// keeps it until a checkpoint covers the record; the document gets a second link.
+pub fn stage_link(
+    file: &dyn File,
+    body: Option<&str>,
+    dress: Dress<'_>,
+    at: String,
+) -> Result<Staged, FsError> {
+    if let Some(body) = body {
+        file.link(&stage_body_path(body))?;
+    }
+    dress_and_link(file, dress, at)
+}
+
+/// Stages a copy of `len` bytes of the file at `from` in a new file made in `dir`, synced.
+pub fn stage_copy(
+    fs: &dyn Fs,
+    from: &str,
+    len: u64,
+    dir: &str,
+    dress: Dress<'_>,
+    at: String,
+) -> Result<Staged, FsError> {
+    let source = fs.open(from, Access::Read)?;
+    let file = fs.create_unnamed(dir)?;
+    copy(&*source, &*file, len)?;
+    file.sync(SyncKind::All)?;
+    dress_and_link(&*file, dress, at)
+}
+
+fn dress_and_link(file: &dyn File, dress: Dress<'_>, at: String) -> Result<Staged, FsError> {
+    match dress.attrs {
+        Some(attrs) => file.set_attrs(attrs)?,
+        None if dress.mode.is_some() || dress.ids.is_some() => {
+            let new = file.attrs()?;
+            let (uid, gid) = dress.ids.unwrap_or((new.uid, new.gid));
+            file.set_attrs(&Attrs { mode: dress.mode.unwrap_or(new.mode), uid, gid, ..new })?;
+        }
+        None => {}
+    }
+    file.set_mtime(dress.time)?;
+    file.link(&at)?;
+    let stat = file.stat()?;
+    Ok(Staged { at, stamp: stat.stamp, owner: owner(&stat) })
+}
+
+/// Mode, owner and group.
+pub(crate) fn owner(stat: &Stat) -> (u32, u32, u32) {
+    (stat.mode, stat.uid, stat.gid)
+}
+
+/// Names in `stage/` for swaps: the record's seq, so that recovery can tell whose they are, and
+/// something that was never used before.
+#[derive(Debug)]
+pub struct StageNames {
+    nonce: String,
+    used: u64,
+}
+
+impl StageNames {
+    /// Names that no other handle makes.
+    pub fn new(fs: &dyn Fs) -> Self {
+        Self { nonce: fs.unique(), used: 0 }
+    }
+
+    /// A path for the swap of record `seq`.
+    pub fn swap(&mut self, seq: u64) -> String {
+        self.used += 1;
+        format!("{STAGE}/{seq}.{}.{}", self.nonce, self.used)
+    }
+
+    /// A name for a large body; it is never used twice.
+    pub fn body(&mut self) -> String {
+        self.used += 1;
+        format!("{}-{}.body", self.nonce, self.used)
+    }
+}
+
+/// The seq of the record that a name in `stage/` belongs to; `None` for the name of a large body.
+pub fn stage_name_seq(name: &str) -> Option<u64> {
+    name.split_once('.')?.0.parse().ok()
+}

@@ -1,0 +1,367 @@
+//! C4: is everything as the transaction saw it, and can every target be published?
+//!
+//! A failure here costs nothing: nothing has been written. What passes is a [`Target`] for each
+//! change, and the outside edits that the transaction has read, to be adopted ahead of it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use filepact_fs::{Access, Attrs, DocPath, Fs, FsError, Kind, Stat, parent_of};
+use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
+
+use crate::view::Known;
+use crate::{
+    Change, CommitError, Live, Observation, Refusal, Request, Seen, Stamped, View, list, look,
+    read_live, sync_documents,
+};
+
+/// A change that can be published.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// What the change knowingly replaces: the version that the transaction read, or that filepact
+    /// knows, or, where neither does, what is there.
+    pub(crate) was: Option<Was>,
+    /// The document's attributes, which its next body gets; `None` if there is no document.
+    pub(crate) attrs: Option<Attrs>,
+    /// The document's directory, or the nearest one above it that exists.
+    pub(crate) dir: String,
+}
+
+/// An outside edit that the transaction has read.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) record: RecordKind,
+    pub(crate) stamp: Option<Stamped>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Validated {
+    pub(crate) adopted: Vec<Adopted>,
+    pub(crate) targets: BTreeMap<DocPath, Target>,
+}
+
+/// What C4 works with.
+pub(crate) struct Validation<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) view: &'a View,
+    pub(crate) request: &'a Request,
+    /// The mount of the root.
+    pub(crate) mount: u64,
+    pub(crate) inline_max: usize,
+}
+
+impl Validation<'_> {
+    pub(crate) fn run(&self) -> Result<Validated, CommitError> {
+        let mut validated = Validated::default();
+        let seen = self.check_reads()?;
+        for (path, seen) in &seen {
+            self.adopt_or_sync(path, seen, &mut validated)?;
+        }
+        let mut directories = HashMap::new();
+        let mut asked = HashSet::new();
+        for (path, change) in &self.request.changes {
+            let target = self.target(path, seen.get(path), &mut directories)?;
+            // Whoever may create a file in a directory may also rename there. For a put C5 asks
+            // that before the commit point, when a no costs nothing; for a removal it is asked
+            // here.
+            if matches!(change, Change::Remove) && asked.insert(target.dir.clone()) {
+                drop(self.fs.create_unnamed(&target.dir)?);
+            }
+            validated.targets.insert(path.clone(), target);
+        }
+        Ok(validated)
+    }
+
+    /// Every document and directory that the transaction saw, or expects, is as it was.
+    fn check_reads(&self) -> Result<BTreeMap<DocPath, Seen>, CommitError> {
+        let reads = &self.request.reads;
+        let mut seen = BTreeMap::new();
+        let mut changed = Vec::new();
+        for (path, observation) in &reads.documents {
+            match self.still(path, observation)? {
+                Some(now) => drop(seen.insert(path.clone(), now)),
+                None => changed.push(path.to_string()),
+            }
+        }
+        for (path, expected) in &reads.expected {
+            let now = self.see(path)?;
+            if now.hash() == *expected {
+                seen.insert(path.clone(), now);
+            } else {
+                changed.push(path.to_string());
+            }
+        }
+        for (dir, listed) in &reads.lists {
+            if list(self.fs, dir)?.documents != listed.names {
+                changed.push(format!("{dir}/"));
+            }
+        }
+        if changed.is_empty() { Ok(seen) } else { Err(CommitError::Conflict { paths: changed }) }
+    }
+
+    /// What the transaction saw, with a present stamp; `None` if it is no longer so.
+    ///
+    /// A change through filepact shows in the words, exactly; an outside edit in the stamp, or,
+    /// where that proves nothing, in the content.
+    fn still(&self, path: &DocPath, was: &Observation) -> Result<Option<Seen>, CommitError> {
+        if self.view.seq_of(path) > was.at {
+            return Ok(None);
+        }
+        if let Seen::Document { stamp: Some(stamp), .. } = was.seen
+            && self.stat(path)?.is_some_and(|now| stamp.proves(&now.stamp))
+        {
+            return Ok(Some(was.seen));
+        }
+        let now = self.see(path)?;
+        Ok((now.hash() == was.seen.hash()).then_some(now))
+    }
+
+    fn see(&self, path: &DocPath) -> Result<Seen, CommitError> {
+        Ok(match self.look(path)? {
+            Live::Absent | Live::Other(_) => Seen::Absent,
+            Live::Document { stat, taken, hash } => {
+                Seen::Document { hash, stamp: Some(Stamped { stamp: stat.stamp, taken }) }
+            }
+        })
+    }
+
+    /// Nothing durable may derive from what a power cut can still take.
+    fn adopt_or_sync(
+        &self,
+        path: &DocPath,
+        seen: &Seen,
+        validated: &mut Validated,
+    ) -> Result<(), CommitError> {
+        match (self.view.known(path), seen) {
+            (Some(known), seen) if !known.is(seen) => {
+                validated.adopted.push(self.adopt(path, &known, seen)?);
+            }
+            (None, Seen::Document { stamp: Some(stamped), .. }) if changed_lately(stamped) => {
+                sync_documents(self.fs, std::iter::once(path.as_str()))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The record of an outside edit that the transaction has read.
+    fn adopt(&self, path: &DocPath, known: &Known, seen: &Seen) -> Result<Adopted, CommitError> {
+        let path_text = path.to_string();
+        let was = was_known(known);
+        let Seen::Document { hash, .. } = seen else {
+            let record = RecordKind::Remove(Remove { path: path_text, was });
+            return Ok(Adopted { record, stamp: None });
+        };
+        let conflict = || CommitError::Conflict { paths: vec![path.to_string()] };
+        let stat = self.stat(path)?.ok_or_else(conflict)?;
+        let (body, stamp) = if stat.stamp.size <= self.inline_max as u64 {
+            let (bytes, stamp) = read_live(self.fs, path)?.ok_or_else(conflict)?;
+            if Hash::of(&bytes) != *hash {
+                return Err(conflict());
+            }
+            (Body::Inline(bytes.into()), stamp)
+        } else {
+            // A large edit is recorded by its hash alone, so its file must be durable before the
+            // record is.
+            sync_documents(self.fs, std::iter::once(path.as_str()))?;
+            match self.see(path)? {
+                Seen::Document { hash: now, stamp: Some(stamp) } if now == *hash => {
+                    (Body::InPlace, stamp)
+                }
+                _ => return Err(conflict()),
+            }
+        };
+        let record = RecordKind::Put(Put {
+            path: path_text,
+            len: stamp.stamp.size,
+            hash: *hash,
+            mode: stat.mode,
+            uid: stat.uid,
+            gid: stat.gid,
+            was,
+            body,
+        });
+        Ok(Adopted { record, stamp: Some(stamp) })
+    }
+
+    /// Parent, type, permission and mount of a change.
+    fn target(
+        &self,
+        path: &DocPath,
+        seen: Option<&Seen>,
+        directories: &mut HashMap<String, Directory>,
+    ) -> Result<Target, CommitError> {
+        let refuse = |refusal| CommitError::Refused { path: path.to_string(), refusal };
+        let stat = self.stat(path)?;
+        if let Some(stat) = &stat {
+            match stat.kind {
+                Kind::File => {}
+                Kind::Dir => return Err(refuse(Refusal::Directory)),
+                Kind::Link => return Err(refuse(Refusal::Link)),
+                Kind::Other => return Err(refuse(Refusal::NotAFile)),
+            }
+            if stat.mount != self.mount {
+                return Err(refuse(Refusal::OtherMount));
+            }
+            if stat.frozen {
+                return Err(refuse(Refusal::Frozen));
+            }
+        }
+        let dir = self.directory(path, directories).map_err(|wrong| match wrong {
+            Wrong::Refused(refusal) => refuse(refusal),
+            Wrong::Io(error) => error.into(),
+        })?;
+        let was = self.replaced(path, seen, stat.as_ref())?;
+        let attrs = match &stat {
+            None => None,
+            Some(_) => match self.fs.open(path, Access::Read) {
+                // Removed since: it will be published as a new document.
+                Err(error) if error.is_not_found() => None,
+                file => Some(file?.attrs()?),
+            },
+        };
+        Ok(Target { was, attrs, dir })
+    }
+
+    /// The version that a change knowingly replaces.
+    ///
+    /// A version that the transaction neither read nor expected is known by the handle's stamp of
+    /// it; where that differs somebody edited the document unseen, and `was` stays what filepact
+    /// knows: so the edit, when it is displaced, is found not to be ours and is rescued.
+    fn replaced(
+        &self,
+        path: &DocPath,
+        seen: Option<&Seen>,
+        stat: Option<&Stat>,
+    ) -> Result<Option<Was>, CommitError> {
+        if let Some(seen) = seen {
+            return Ok(match (seen, stat) {
+                (Seen::Document { hash, .. }, Some(stat)) => Some(was(stat, Some(*hash))),
+                _ => None,
+            });
+        }
+        let Some(known) = self.view.known(path) else {
+            let Some(stat) = stat else { return Ok(None) };
+            let settled = stat.stamp.is_settled(self.fs.now());
+            let hash = if settled { None } else { self.look(path)?.hash() };
+            return Ok(Some(was(stat, hash)));
+        };
+        let unchanged = match (stat, known.stamp, known.content) {
+            (None, _, content) => content.is_none(),
+            (Some(_), _, None) => false,
+            (Some(stat), Some(stamped), Some(_)) if stamped.proves(&stat.stamp) => true,
+            (Some(_), _, Some((hash, _))) => self.look(path)?.hash() == Some(hash),
+        };
+        Ok(match (unchanged, stat) {
+            (true, Some(stat)) => Some(was(stat, known.content.map(|(hash, _)| hash))),
+            _ => was_known(&known),
+        })
+    }
+
+    /// The directory to stage in; every directory is looked at once.
+    fn directory(
+        &self,
+        path: &DocPath,
+        directories: &mut HashMap<String, Directory>,
+    ) -> Result<String, Wrong> {
+        let mut dir = path.parent();
+        loop {
+            let state = match directories.get(dir) {
+                Some(state) => state,
+                None => {
+                    let state = self.look_at_directory(dir)?;
+                    directories.entry(dir.to_owned()).or_insert(state)
+                }
+            };
+            let change = DocPath::new(dir).ok().and_then(|dir| self.request.changes.get(&dir));
+            match (state, change) {
+                (_, Some(Change::Put { .. })) => {
+                    return Err(Refusal::BelowFile(dir.to_owned()).into());
+                }
+                (Directory::Usable, _) => return Ok(dir.to_owned()),
+                // The same transaction removes the file, and removals are published first.
+                (Directory::File, Some(Change::Remove)) | (Directory::Absent, _) => {
+                    dir = parent_of(dir);
+                }
+                (Directory::File, None) => {
+                    return Err(Refusal::BelowFile(dir.to_owned()).into());
+                }
+                (Directory::Refused(refusal), _) => return Err(refusal.clone().into()),
+            }
+        }
+    }
+
+    fn look_at_directory(&self, dir: &str) -> Result<Directory, FsError> {
+        let stat = match self.fs.stat(dir) {
+            Err(error) if error.is_link() => return Ok(Directory::Refused(Refusal::Link)),
+            stat => stat?,
+        };
+        Ok(match stat {
+            None => Directory::Absent,
+            Some(stat) => match stat.kind {
+                Kind::File => Directory::File,
+                Kind::Link => Directory::Refused(Refusal::Link),
+                Kind::Other => Directory::Refused(Refusal::BelowFile(dir.to_owned())),
+                Kind::Dir if stat.mount != self.mount => Directory::Refused(Refusal::OtherMount),
+                Kind::Dir if stat.frozen => Directory::Refused(Refusal::Frozen),
+                Kind::Dir => Directory::Usable,
+            },
+        })
+    }
+
+    fn stat(&self, path: &DocPath) -> Result<Option<Stat>, CommitError> {
+        self.fs.stat(path).map_err(|error| refuse_link(path, error))
+    }
+
+    fn look(&self, path: &DocPath) -> Result<Live, CommitError> {
+        look(self.fs, path).map_err(|error| refuse_link(path, error))
+    }
+}
+
+/// What stands where a directory is needed.
+enum Directory {
+    Usable,
+    Absent,
+    File,
+    Refused(Refusal),
+}
+
+enum Wrong {
+    Refused(Refusal),
+    Io(FsError),
+}
+
+impl From<Refusal> for Wrong {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<FsError> for Wrong {
+    fn from(error: FsError) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn refuse_link(path: &DocPath, error: FsError) -> CommitError {
+    if error.is_link() {
+        CommitError::Refused { path: path.to_string(), refusal: Refusal::Link }
+    } else {
+        error.into()
+    }
+}
+
+/// A change this recent may be in memory only; a minute is longer than any write-back.
+fn changed_lately(stamped: &Stamped) -> bool {
+    stamped.stamp.ctime.0.saturating_add(60_000_000_000) > stamped.taken.0
+}
+
+fn was(stat: &Stat, hash: Option<Hash>) -> Was {
+    Was { size: stat.stamp.size, mtime: stat.stamp.mtime, ino: stat.stamp.ino, hash }
+}
+
+/// The version that filepact knows; without a stamp the hash alone tells it.
+fn was_known(known: &Known) -> Option<Was> {
+    let (hash, size) = known.content?;
+    let (mtime, ino) = known.stamp.map(|s| (s.stamp.mtime, s.stamp.ino)).unwrap_or_default();
+    Some(Was { size, mtime, ino, hash: Some(hash) })
+}

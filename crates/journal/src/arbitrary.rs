@@ -1,0 +1,109 @@
+//! Arbitrary records, for tests.
+
+use filepact_fs::Time;
+use quickcheck::{Arbitrary, Gen};
+
+use crate::{Body, Chain, Commit, Hash, Put, Record, RecordKind, Remove, Was, encode_group};
+
+/// The records of one group: whole transactions, and sometimes a checkpoint at the end.
+#[derive(Clone, Debug)]
+pub(crate) struct Kinds(pub(crate) Vec<RecordKind>);
+
+/// Several groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Groups(pub(crate) Vec<Kinds>);
+
+impl Kinds {
+    /// The records, numbered from `first`, as one writer writes them who syncs every group.
+    pub(crate) fn number(self, first: u64) -> Vec<Record> {
+        let mut records = Vec::new();
+        for (seq, mut kind) in (first..).zip(self.0) {
+            if let RecordKind::Checkpoint { upto } = &mut kind {
+                *upto = seq - 1;
+            }
+            records.push(Record { seq, synced: first - 1, kind });
+        }
+        records
+    }
+}
+
+impl Groups {
+    /// The bytes of each group, one after the other, and the chain after the last.
+    pub(crate) fn encode(self, mut first: u64, mut chain: Chain) -> (Vec<Vec<u8>>, Chain) {
+        let mut groups = Vec::new();
+        for kinds in self.0 {
+            let records = kinds.number(first);
+            first += records.len() as u64;
+            let (bytes, after) = encode_group(&records, chain);
+            chain = after;
+            groups.push(bytes);
+        }
+        (groups, chain)
+    }
+}
+
+impl Arbitrary for Kinds {
+    fn arbitrary(g: &mut Gen) -> Self {
+        let mut kinds = Vec::new();
+        for _ in 0..below(g, 3) {
+            for _ in 0..below(g, 4) {
+                kinds.push(change(g));
+            }
+            kinds.push(RecordKind::Commit(Commit {
+                time: time(g),
+                note: Option::arbitrary(g),
+                outside: bool::arbitrary(g),
+            }));
+        }
+        if kinds.is_empty() || below(g, 4) == 0 {
+            kinds.push(RecordKind::Checkpoint { upto: 0 });
+        }
+        Self(kinds)
+    }
+}
+
+impl Arbitrary for Groups {
+    fn arbitrary(g: &mut Gen) -> Self {
+        Self((0..=below(g, 6)).map(|_| Kinds::arbitrary(g)).collect())
+    }
+}
+
+fn below(g: &mut Gen, end: u64) -> u64 {
+    u64::arbitrary(g) % end
+}
+
+fn time(g: &mut Gen) -> Time {
+    Time(i64::arbitrary(g).max(-i64::MAX))
+}
+
+fn change(g: &mut Gen) -> RecordKind {
+    // Few paths, so that words meet.
+    let path = ["a", "b/c", "ü \"quoted\"\\\n", ""][below(g, 4) as usize].to_owned();
+    let was = bool::arbitrary(g).then(|| Was {
+        size: u64::arbitrary(g),
+        mtime: time(g),
+        ino: u64::arbitrary(g),
+        hash: bool::arbitrary(g).then(|| hash(g)),
+    });
+    if below(g, 4) == 0 {
+        return RecordKind::Remove(Remove { path, was });
+    }
+    let inline: Option<Vec<u8>> = match below(g, 4) {
+        0 => Some(String::arbitrary(g).into_bytes()),
+        1 => Some(Vec::arbitrary(g)),
+        _ => None,
+    };
+    let (len, hash, body) = match inline {
+        Some(bytes) => (bytes.len() as u64, Hash::of(&bytes), Body::Inline(bytes.into())),
+        None if bool::arbitrary(g) => {
+            (u64::arbitrary(g), hash(g), Body::Staged(String::arbitrary(g)))
+        }
+        None => (u64::arbitrary(g), hash(g), Body::InPlace),
+    };
+    let (mode, uid, gid) = (u32::arbitrary(g), u32::arbitrary(g), u32::arbitrary(g));
+    RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body })
+}
+
+fn hash(g: &mut Gen) -> Hash {
+    Hash(u128::arbitrary(g).to_be_bytes())
+}

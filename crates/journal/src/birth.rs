@@ -1,0 +1,84 @@
+//! How a segment comes into being: whole, synced, and only then named.
+
+use filepact_fs::{File, Fs, FsError, Rename, SyncKind, write_all};
+
+use crate::append::AppendError;
+use crate::segment::{JOURNAL_DIR, PADDING, birth_size};
+use crate::{Header, segment_path};
+
+/// How the name begins under which a segment lies before it has its own; no reader looks there.
+///
+/// No such name is used twice: a power cut can keep the rename of one birth and lose the names that
+/// it rests on, and what an earlier birth left under the same name would become the segment.
+const UNBORN: &str = "new.";
+
+/// The newest segment, open for writing.
+#[derive(Debug)]
+pub(crate) struct OpenSegment {
+    pub(crate) file: Box<dyn File>,
+    /// Its full size in bytes, which never changes.
+    pub(crate) size: u64,
+}
+
+/// Makes the segment with this header and these groups durable, and names it.
+///
+/// After `Ok` it is the newest segment and all in it is durable. After
+/// [`AppendError::Unchanged`] it has no name and never will; after [`AppendError::Unknown`] it may
+/// be there or not after a power cut, whole in either case.
+pub(crate) fn birth(
+    fs: &dyn Fs,
+    header: &Header,
+    groups: &[u8],
+    previous_size: u64,
+) -> Result<OpenSegment, AppendError> {
+    let unborn = format!("{JOURNAL_DIR}/{UNBORN}{}", fs.unique());
+    let segment = write(fs, &unborn, header, groups, previous_size).map_err(|error| {
+        // It is in nobody's way: the next opening removes it if this cannot. On a full disk it is
+        // room for others.
+        let _ = fs.unlink(&unborn);
+        AppendError::Unchanged(error)
+    })?;
+    let path = segment_path(header.first);
+    // Replace: where a dead writer left a segment of this number, it is void.
+    if let Err(error) = fs.rename(&unborn, &path, Rename::Replace) {
+        // Where the name is not to be seen, nothing can make it durable.
+        if matches!(fs.stat(&path), Ok(None)) {
+            let _ = fs.unlink(&unborn);
+            return Err(AppendError::Unchanged(error));
+        }
+        return Err(AppendError::Unknown(error));
+    }
+    // The commit point of a segment's first group (C7): until this returns, the name can be lost.
+    fs.sync_dir(JOURNAL_DIR).map_err(AppendError::Unknown)?;
+    Ok(segment)
+}
+
+/// Removes what births that did not end have left.
+pub(crate) fn sweep_unborn(fs: &dyn Fs) -> Result<(), FsError> {
+    for entry in fs.list(JOURNAL_DIR)? {
+        if let Some(name) = entry.name.to_str().filter(|name| name.starts_with(UNBORN)) {
+            fs.unlink(&format!("{JOURNAL_DIR}/{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn write(
+    fs: &dyn Fs,
+    unborn: &str,
+    header: &Header,
+    groups: &[u8],
+    previous_size: u64,
+) -> Result<OpenSegment, FsError> {
+    let mut bytes = header.encode();
+    bytes.extend_from_slice(groups);
+    let size = birth_size(previous_size, bytes.len() as u64);
+    bytes.resize(usize::try_from(size).expect("a segment fits into memory"), PADDING);
+    let file = fs.create(unborn)?;
+    // All of it, so that no later append needs new blocks: a full disk shows here, before anybody
+    // counts on the segment.
+    write_all(&*file, &bytes, 0)?;
+    // Before the name: header, first group and padding are on the disk once anybody can find them.
+    file.sync(SyncKind::All)?;
+    Ok(OpenSegment { file, size })
+}

@@ -1,0 +1,669 @@
+//! One line of the journal, and the lines of one group.
+//!
+//! ```text
+//! {"crc":"<8 hex>","rec":{...}}
+//! ```
+//!
+//! and a newline. `crc` is the CRC-32 of the exact bytes of the value of `rec`, in lowercase hex;
+//! what is checked is the text as it stands, never a value written out again. Around `rec` every
+//! byte is fixed. A newline cannot occur inside a line (JSON escapes it), so empty lines are
+//! padding, and `jq` reads any segment.
+//!
+//! Every `rec` but a segment's header begins with `seq`, `synced` and `kind`. Then, in this order:
+//!
+//! | kind | fields |
+//! | --- | --- |
+//! | `put` | `path`, `len`, `hash`, `mode` (a number), `uid`, `gid`, `was`, and the body: `text` (UTF-8), `base64` (anything else), `staged` (a name in `stage/`), or none of them (known by its hash alone) |
+//! | `remove` | `path`, `was` |
+//! | `commit` | `time`, `note` if there is one, `by`: `"outside"` for an adopted outside edit |
+//! | `checkpoint` | `upto` |
+//!
+//! `was` is `null` or `size`, `mtime`, `ino` and, where it is known, `hash`. Times are strings,
+//! seconds with nine decimals: as a number, no JSON tool would keep them exact. Fields that a reader
+//! does not know mean nothing to it, yet CRC and chain cover them; a kind that it does not know
+//! makes it refuse the journal as newer.
+//!
+//! **A group counts only whole.** Its last line, a `commit` or a `checkpoint`, has one more field,
+//! the last: `chain`, the first 32 hex digits of BLAKE3 over the previous chain (its 32 characters;
+//! zeros at first), then each record of the group as the raw bytes of `rec` and a newline, the last
+//! one with `,"chain":"..."` cut out. The CRC finds a line that a crash tore; the chain finds
+//! lines that are whole and not the ones that were written here.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use filepact_fs::Time;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{Body, Chain, Commit, Hash, Hasher, Put, Record, RecordKind, Remove, Was};
+
+const BEFORE_CRC: &[u8] = b"{\"crc\":\"";
+const BEFORE_REC: &[u8] = b"\",\"rec\":";
+const AFTER_REC: &[u8] = b"}";
+const CRC_DIGITS: usize = 8;
+const CHAIN_DIGITS: usize = 32;
+const BEFORE_CHAIN: &str = ",\"chain\":\"";
+const AFTER_CHAIN: &str = "\"}";
+/// `by` of an adopted outside edit.
+const OUTSIDE: &str = "outside";
+
+/// Why some bytes are not the line that was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineError {
+    /// The bytes do not begin, go on and end as every line does.
+    #[error("it is not a line of a journal")]
+    NotALine,
+    /// The file ends before the line does.
+    #[error("the line has no end")]
+    NoEnd,
+    /// The bytes are not those that were written.
+    #[error("its CRC is {found:08x}, not {written:08x} as written")]
+    Crc {
+        /// What the line says.
+        written: u32,
+        /// What its bytes give.
+        found: u32,
+    },
+    /// The CRC is right, but it is not a record.
+    #[error("it is not a record: {0}")]
+    Malformed(String),
+    /// A record, but not the next one.
+    #[error("it is the record {found}, where {expected} belongs")]
+    Seq {
+        /// What belongs here.
+        expected: u64,
+        /// What stands here.
+        found: u64,
+    },
+    /// The group, or what came before it, is not what was written.
+    #[error("its group does not follow from what stands before it")]
+    Chain,
+    /// The last group has no last record.
+    #[error("the group has no end")]
+    Unfinished,
+    /// The line is sound, and beyond this version of filepact.
+    #[error("it needs a newer version of filepact: {0}")]
+    Newer(String),
+}
+
+/// The bytes of one group, and the chain after it.
+///
+/// # Panics
+/// If the records are not whole transactions and checkpoints, numbered by one.
+pub fn encode_group(records: &[Record], before: Chain) -> (Vec<u8>, Chain) {
+    assert_group(records);
+    let mut bytes = Vec::new();
+    let mut chain = ChainHasher::new(before);
+    let (last, others) = records.split_last().expect("a group is not empty");
+    for record in others {
+        let rec = encode_rec(record);
+        chain.update(&rec);
+        push_line(&mut bytes, &rec);
+    }
+    let mut rec = encode_rec(last);
+    chain.update(&rec);
+    let chain = chain.finish();
+    rec.pop();
+    rec.extend_from_slice(format!("{BEFORE_CHAIN}{chain}{AFTER_CHAIN}").as_bytes());
+    push_line(&mut bytes, &rec);
+    (bytes, chain)
+}
+
+fn assert_group(records: &[Record]) {
+    assert!(!records.is_empty(), "a group is not empty");
+    let first = records[0].seq;
+    let mut structure = Structure::default();
+    for (record, seq) in records.iter().zip(first..) {
+        assert_eq!(record.seq, seq, "records are numbered by one");
+        assert!(record.synced < first, "nothing of a group is synced before the group is");
+        assert!(structure.admits(record), "a checkpoint is not part of a transaction");
+    }
+    assert!(structure.is_whole(), "a group is made of whole transactions");
+}
+
+/// Whether records make up whole transactions; the same rule for writing and for reading.
+#[derive(Debug, Default)]
+pub(crate) struct Structure {
+    open: bool,
+}
+
+impl Structure {
+    /// Takes the next record; `false` if it cannot stand here.
+    pub(crate) fn admits(&mut self, record: &Record) -> bool {
+        match record.kind {
+            RecordKind::Put(_) | RecordKind::Remove(_) => self.open = true,
+            RecordKind::Commit(_) => self.open = false,
+            RecordKind::Checkpoint { upto } => return !self.open && upto < record.seq,
+        }
+        true
+    }
+
+    /// Whether a group can end here.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.open
+    }
+}
+
+/// The chain of a group, while its records come by.
+#[derive(Debug)]
+pub(crate) struct ChainHasher(Hasher);
+
+impl ChainHasher {
+    pub(crate) fn new(before: Chain) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(before.to_string().as_bytes());
+        Self(hasher)
+    }
+
+    /// The raw `rec` of the next record; of the last one, without its chain.
+    fn update(&mut self, rec: &[u8]) {
+        self.0.update(rec);
+        self.0.update(b"\n");
+    }
+
+    /// The next record as it was read: what its own chain must be, if it has one.
+    pub(crate) fn follow(&mut self, line: &Line<'_>) -> Chain {
+        if line.chain.is_some() {
+            let end = line.rec.len() - BEFORE_CHAIN.len() - CHAIN_DIGITS - AFTER_CHAIN.len();
+            self.0.update(&line.rec[..end]);
+            self.update(b"}");
+        } else {
+            self.update(line.rec);
+        }
+        self.finish()
+    }
+
+    fn finish(&self) -> Chain {
+        Chain(self.0.finish().0)
+    }
+}
+
+/// Adds the line around `rec` to `bytes`.
+pub(crate) fn push_line(bytes: &mut Vec<u8>, rec: &[u8]) {
+    bytes.extend_from_slice(BEFORE_CRC);
+    bytes.extend_from_slice(format!("{:08x}", crc32fast::hash(rec)).as_bytes());
+    bytes.extend_from_slice(BEFORE_REC);
+    bytes.extend_from_slice(rec);
+    bytes.extend_from_slice(AFTER_REC);
+    bytes.push(b'\n');
+}
+
+/// The raw text of `rec` in a line without its newline, if the CRC is right.
+pub(crate) fn unwrap_line(line: &[u8]) -> Result<&str, LineError> {
+    let after_crc = line.strip_prefix(BEFORE_CRC).ok_or(LineError::NotALine)?;
+    let (digits, rest) = after_crc.split_at_checked(CRC_DIGITS).ok_or(LineError::NotALine)?;
+    let rec = rest
+        .strip_prefix(BEFORE_REC)
+        .and_then(|rest| rest.strip_suffix(AFTER_REC))
+        .ok_or(LineError::NotALine)?;
+    let written = parse_crc(digits).ok_or(LineError::NotALine)?;
+    let found = crc32fast::hash(rec);
+    if found != written {
+        return Err(LineError::Crc { written, found });
+    }
+    let rec = str::from_utf8(rec).map_err(|_| malformed("it is not UTF-8"))?;
+    // serde would take an array of the fields as well.
+    if rec.starts_with('{') { Ok(rec) } else { Err(malformed("it is not an object")) }
+}
+
+/// One spelling only, as everywhere: a flipped bit must not pass for another spelling.
+fn parse_crc(digits: &[u8]) -> Option<u32> {
+    let lower = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if !digits.iter().all(lower) {
+        return None;
+    }
+    u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+}
+
+fn malformed(reason: &str) -> LineError {
+    LineError::Malformed(reason.to_owned())
+}
+
+/// A record as it stands in a journal.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    pub(crate) record: Record,
+    /// Set in the last record of a group.
+    pub(crate) chain: Option<Chain>,
+    rec: &'a [u8],
+}
+
+/// The record with number `expected` from a line without its newline.
+pub(crate) fn parse_line(line: &[u8], expected: u64) -> Result<Line<'_>, LineError> {
+    let rec = unwrap_line(line)?;
+    let head: Head<'_> = from_json(rec)?;
+    // Before the kind is looked at: what does not belong here says nothing about its version.
+    if head.seq != expected {
+        return Err(LineError::Seq { expected, found: head.seq });
+    }
+    let kind = match &*head.kind {
+        "put" => from_json::<PutFields<'_>>(rec)?.decode()?,
+        "remove" => from_json::<RemoveFields<'_>>(rec)?.decode(),
+        "commit" => from_json::<CommitFields<'_>>(rec)?.decode()?,
+        "checkpoint" => from_json::<CheckpointFields>(rec)?.decode(),
+        other => return Err(LineError::Newer(format!("a record of kind `{other}`"))),
+    };
+    if let Some(chain) = head.chain {
+        let tail = format!("{BEFORE_CHAIN}{chain}{AFTER_CHAIN}");
+        if !rec.ends_with(&tail) {
+            return Err(malformed("`chain` is not its last field"));
+        }
+        if !matches!(kind, RecordKind::Commit(_) | RecordKind::Checkpoint { .. }) {
+            return Err(malformed("a change cannot end a group"));
+        }
+    }
+    let record = Record { seq: head.seq, synced: head.synced, kind };
+    Ok(Line { record, chain: head.chain, rec: rec.as_bytes() })
+}
+
+/// The highest `synced` of any line in `bytes` that verifies, wherever it begins.
+///
+/// It is looked for at every place where a line could begin and not only after newlines: damage can
+/// swallow the newline before a line. What begins a line cannot occur within one, since JSON
+/// escapes its quotes.
+pub(crate) fn highest_synced(bytes: &[u8]) -> Option<u64> {
+    // What stands behind the last newline has no end.
+    let ended = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    let synced = bytes[..ended].split(|byte| *byte == b'\n').flat_map(|line| {
+        let starts = line.windows(BEFORE_CRC.len()).enumerate();
+        let starts = starts.filter(|(_, window)| *window == BEFORE_CRC);
+        starts.filter_map(|(start, _)| {
+            let head: Head<'_> = from_json(unwrap_line(&line[start..]).ok()?).ok()?;
+            (head.synced < head.seq).then_some(head.synced)
+        })
+    });
+    synced.max()
+}
+
+fn encode_rec(record: &Record) -> Vec<u8> {
+    let kind = match &record.kind {
+        RecordKind::Put(_) => "put",
+        RecordKind::Remove(_) => "remove",
+        RecordKind::Commit(_) => "commit",
+        RecordKind::Checkpoint { .. } => "checkpoint",
+    };
+    let head = Head { seq: record.seq, synced: record.synced, kind: kind.into(), chain: None };
+    match &record.kind {
+        RecordKind::Put(put) => join(&head, &PutFields::of(put)),
+        RecordKind::Remove(remove) => join(&head, &RemoveFields::of(remove)),
+        RecordKind::Commit(commit) => join(&head, &CommitFields::of(commit)),
+        RecordKind::Checkpoint { upto } => join(&head, &CheckpointFields { upto: *upto }),
+    }
+}
+
+/// One JSON object with the fields of two.
+pub(crate) fn join(head: &impl Serialize, rest: &impl Serialize) -> Vec<u8> {
+    let mut object = to_json(head);
+    object.pop();
+    let joint = object.len();
+    serde_json::to_writer(&mut object, rest).expect("these fields are always JSON");
+    object[joint] = b',';
+    object
+}
+
+pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("these fields are always JSON")
+}
+
+pub(crate) fn from_json<'a, T: Deserialize<'a>>(rec: &'a str) -> Result<T, LineError> {
+    serde_json::from_str(rec).map_err(|error| LineError::Malformed(error.to_string()))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head<'a> {
+    seq: u64,
+    synced: u64,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain: Option<Chain>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PutFields<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    len: u64,
+    hash: Hash,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    #[serde(deserialize_with = "present")]
+    was: Option<WasFields>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base64: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    staged: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RemoveFields<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    #[serde(deserialize_with = "present")]
+    was: Option<WasFields>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CommitFields<'a> {
+    #[serde(with = "as_text")]
+    time: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CheckpointFields {
+    upto: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WasFields {
+    size: u64,
+    #[serde(with = "as_text")]
+    mtime: Time,
+    ino: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<Hash>,
+}
+
+impl<'a> PutFields<'a> {
+    fn of(put: &'a Put) -> Self {
+        let mut fields = Self {
+            path: Cow::Borrowed(&put.path),
+            len: put.len,
+            hash: put.hash,
+            mode: put.mode,
+            uid: put.uid,
+            gid: put.gid,
+            was: put.was.as_ref().map(WasFields::of),
+            text: None,
+            base64: None,
+            staged: None,
+        };
+        match &put.body {
+            Body::Inline(bytes) => match str::from_utf8(bytes) {
+                Ok(text) => fields.text = Some(Cow::Borrowed(text)),
+                Err(_) => fields.base64 = Some(Cow::Owned(BASE64.encode(bytes))),
+            },
+            Body::Staged(name) => fields.staged = Some(Cow::Borrowed(name)),
+            Body::InPlace => {}
+        }
+        fields
+    }
+
+    fn decode(self) -> Result<RecordKind, LineError> {
+        let inline = |bytes: &[u8]| {
+            if bytes.len() as u64 != self.len || Hash::of(bytes) != self.hash {
+                return Err(malformed("its body is not of its length and hash"));
+            }
+            Ok(Body::Inline(Arc::from(bytes)))
+        };
+        let body = match (&self.text, &self.base64, &self.staged) {
+            (Some(text), None, None) => inline(text.as_bytes())?,
+            (None, Some(base64), None) => {
+                let bytes = BASE64.decode(base64.as_bytes());
+                inline(&bytes.map_err(|error| LineError::Malformed(error.to_string()))?)?
+            }
+            (None, None, Some(name)) => Body::Staged(name.clone().into_owned()),
+            (None, None, None) => Body::InPlace,
+            _ => return Err(malformed("it has two bodies")),
+        };
+        Ok(RecordKind::Put(Put {
+            path: self.path.into_owned(),
+            len: self.len,
+            hash: self.hash,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            was: self.was.map(WasFields::decode),
+            body,
+        }))
+    }
+}
+
+impl<'a> RemoveFields<'a> {
+    fn of(remove: &'a Remove) -> Self {
+        Self { path: Cow::Borrowed(&remove.path), was: remove.was.as_ref().map(WasFields::of) }
+    }
+
+    fn decode(self) -> RecordKind {
+        let was = self.was.map(WasFields::decode);
+        RecordKind::Remove(Remove { path: self.path.into_owned(), was })
+    }
+}
+
+impl<'a> CommitFields<'a> {
+    fn of(commit: &'a Commit) -> Self {
+        let note = commit.note.as_deref().map(Cow::Borrowed);
+        Self { time: commit.time, note, by: commit.outside.then_some(Cow::Borrowed(OUTSIDE)) }
+    }
+
+    fn decode(self) -> Result<RecordKind, LineError> {
+        let outside = match self.by.as_deref() {
+            None => false,
+            Some(OUTSIDE) => true,
+            Some(other) => return Err(LineError::Newer(format!("a commit by `{other}`"))),
+        };
+        let note = self.note.map(Cow::into_owned);
+        Ok(RecordKind::Commit(Commit { time: self.time, note, outside }))
+    }
+}
+
+impl CheckpointFields {
+    fn decode(self) -> RecordKind {
+        RecordKind::Checkpoint { upto: self.upto }
+    }
+}
+
+impl WasFields {
+    fn of(was: &Was) -> Self {
+        Self { size: was.size, mtime: was.mtime, ino: was.ino, hash: was.hash }
+    }
+
+    fn decode(self) -> Was {
+        Was { size: self.size, mtime: self.mtime, ino: self.ino, hash: self.hash }
+    }
+}
+
+/// An option that is written as `null`: without the field it is not a record.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// A value as the text that it displays as.
+pub(crate) mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quickcheck::quickcheck;
+
+    use super::*;
+    use crate::arbitrary::Kinds;
+
+    fn line_of(rec: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        push_line(&mut bytes, rec.as_bytes());
+        bytes.pop();
+        bytes
+    }
+
+    fn parse(rec: &str) -> Result<RecordKind, LineError> {
+        parse_line(&line_of(rec), 2).map(|line| line.record.kind)
+    }
+
+    fn put(fields: &str) -> String {
+        let hash = Hash::of(b"body");
+        format!(
+            "{{\"seq\":2,\"synced\":1,\"kind\":\"put\",\"path\":\"a\",\"len\":4,\"hash\":\"{hash}\",\
+             \"mode\":420,\"uid\":0,\"gid\":0,\"was\":null{fields}}}"
+        )
+    }
+
+    quickcheck! {
+        fn any_group_reads_back_as_it_was_written(kinds: Kinds, before: u128) -> bool {
+            let records = kinds.number(7);
+            let before = Chain(before.to_be_bytes());
+            let (bytes, after) = encode_group(&records, before);
+            let mut hasher = ChainHasher::new(before);
+            let mut read = Vec::new();
+            for (seq, line) in (7..).zip(bytes[..bytes.len() - 1].split(|byte| *byte == b'\n')) {
+                let line = parse_line(line, seq).unwrap();
+                let follows = hasher.follow(&line);
+                assert_eq!(line.chain.is_some(), seq == records.last().unwrap().seq);
+                assert!(line.chain.is_none_or(|chain| chain == follows && chain == after));
+                read.push(line.record);
+            }
+            read == records
+        }
+
+        fn any_bytes_are_a_line_or_an_error(bytes: Vec<u8>) -> bool {
+            let mut line = BEFORE_CRC.to_vec();
+            line.extend_from_slice(&bytes);
+            parse_line(&bytes, 1).is_err() && parse_line(&line, 1).is_err()
+        }
+
+        fn any_json_is_a_record_or_an_error(rec: String) -> bool {
+            parse(&rec).is_err() && parse(&format!("{{{rec}}}")).is_err()
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_group_are_these() {
+        let was = Was { size: 3, mtime: Time(1_500_000_001), ino: 9, hash: Some(Hash::of(b"old")) };
+        let put = |path: &str, bytes: &[u8], was| {
+            RecordKind::Put(Put {
+                path: path.into(),
+                len: bytes.len() as u64,
+                hash: Hash::of(bytes),
+                mode: 0o644,
+                uid: 1000,
+                gid: 100,
+                was,
+                body: Body::Inline(bytes.into()),
+            })
+        };
+        let commit = Commit { time: Time(2_000_000_000), note: Some("why".into()), outside: true };
+        let kinds = [
+            put("a.json", b"{\"n\": 1}\n", None),
+            put("b", &[0xff, 0], Some(was)),
+            RecordKind::Remove(Remove { path: "c".into(), was: None }),
+            RecordKind::Commit(commit),
+        ];
+        let records: Vec<Record> =
+            (2..).zip(kinds).map(|(seq, kind)| Record { seq, synced: 1, kind }).collect();
+        let (bytes, _) = encode_group(&records, Chain::ZERO);
+        let expected = include_str!("../fixtures/group.jsonl");
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_put_has_one_body_of_its_length_and_hash() {
+        assert!(parse(&put(",\"text\":\"body\"")).is_ok());
+        assert!(parse(&put(",\"base64\":\"Ym9keQ==\"")).is_ok());
+        assert!(parse(&put(",\"staged\":\"name\"")).is_ok());
+        assert!(parse(&put("")).is_ok());
+        for bad in [
+            ",\"text\":\"bodY\"",
+            ",\"text\":\"body \"",
+            ",\"base64\":\"Ym9keQ\"",
+            ",\"base64\":\"Ym9keR==\"",
+            ",\"text\":\"body\",\"base64\":\"Ym9keQ==\"",
+            ",\"text\":\"body\",\"staged\":\"name\"",
+            ",\"base64\":\"Ym9keQ==\",\"staged\":\"name\"",
+            ",\"text\":\"body\",\"text\":\"body\"",
+            ",\"text\":\"body\",\"was\":null",
+            ",\"text\":\"body\",\"seq\":2",
+        ] {
+            assert!(matches!(parse(&put(bad)), Err(LineError::Malformed(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_must_be_there_must_be_there() {
+        for bad in [
+            "{}",
+            "[2,1,\"remove\",\"a\",null]",
+            "{\"seq\":2,\"synced\":1,\"kind\":\"remove\",\"path\":\"a\"}",
+            "{\"seq\":2,\"synced\":1,\"kind\":\"remove\",\"was\":null}",
+            "{\"seq\":2,\"synced\":1,\"kind\":\"commit\"}",
+            "{\"seq\":2,\"synced\":1,\"kind\":\"commit\",\"time\":\"1\"}",
+            "{\"seq\":2,\"synced\":1,\"kind\":\"checkpoint\"}",
+            "{\"seq\":2,\"synced\":1,\"kind\":\"checkpoint\",\"upto\":-1}",
+        ] {
+            assert!(matches!(parse(bad), Err(LineError::Malformed(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_newer_is_refused_and_what_is_only_more_is_ignored() {
+        let newer = "{\"seq\":2,\"synced\":1,\"kind\":\"append\",\"path\":\"a\"}";
+        assert!(matches!(parse(newer), Err(LineError::Newer(_))));
+        let by =
+            "{\"seq\":2,\"synced\":1,\"kind\":\"commit\",\"time\":\"0.000000000\",\"by\":\"x\"}";
+        assert!(matches!(parse(by), Err(LineError::Newer(_))));
+        let more =
+            "{\"seq\":2,\"synced\":1,\"kind\":\"checkpoint\",\"upto\":1,\"x\":[{\"seq\":9}]}";
+        assert_eq!(parse(more), Ok(RecordKind::Checkpoint { upto: 1 }));
+    }
+
+    #[test]
+    fn a_chain_is_the_last_field_of_a_last_record() {
+        let chain = Chain::ZERO;
+        let ends = |rec: String| parse_line(&line_of(&rec), 2).map(|line| line.chain);
+        let head = "{\"seq\":2,\"synced\":1,\"kind\":";
+        let last = format!("{head}\"checkpoint\",\"upto\":1,\"chain\":\"{chain}\"}}");
+        assert_eq!(ends(last), Ok(Some(chain)));
+        for bad in [
+            format!("{head}\"checkpoint\",\"chain\":\"{chain}\",\"upto\":1}}"),
+            format!("{head}\"checkpoint\",\"upto\":1,\"chain\":\"{chain}\" }}"),
+            format!("{head}\"remove\",\"path\":\"a\",\"was\":null,\"chain\":\"{chain}\"}}"),
+        ] {
+            assert!(matches!(ends(bad.clone()), Err(LineError::Malformed(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_swallowed_newline_hides_no_line() {
+        let mut bytes = b"\0\0\0\0 rubbish".to_vec();
+        push_line(&mut bytes, b"{\"seq\":9,\"synced\":8,\"kind\":\"to come\"}");
+        push_line(&mut bytes, b"{\"seq\":9,\"synced\":9,\"kind\":\"nonsense\"}");
+        bytes.extend_from_slice(&line_of("{\"seq\":12,\"synced\":11,\"kind\":\"no end\"}"));
+        assert_eq!(highest_synced(&bytes), Some(8));
+        assert_eq!(highest_synced(b"\n\n\n"), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "whole transactions")]
+    fn a_change_without_its_commit_is_not_a_group() {
+        let kind = RecordKind::Remove(Remove { path: "a".into(), was: None });
+        encode_group(&[Record { seq: 1, synced: 0, kind }], Chain::ZERO);
+    }
+}

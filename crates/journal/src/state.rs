@@ -1,0 +1,361 @@
+//! `state`: what was known last, for whoever comes after.
+//!
+//! `.filepact/state` has two slots of 512 bytes, at 0 and at 4096, written in turn. A slot is one
+//! line, framed and checked like a line of the journal, and newlines to its end:
+//!
+//! ```text
+//! {"crc":"<8 hex>","rec":{"counter":..,"ino":..,"boot":"..","mount":..,"synced":..,
+//!   "committed":{"segment":..,"offset":..,"seq":..,"chain":".."},"published":{..},
+//!   "holder":..,"failed":..}}
+//! ```
+//!
+//! (one line in the file). Of the valid slots the one with the higher counter counts; a writer who
+//! is killed in mid-write leaves the other. It is never synced: after a power cut it may be lost,
+//! or old, and one that is there proves nothing about the page cache of this boot unless boot,
+//! mount and inode are those that it names. `ino` is the file's own inode number: a copy of the
+//! tree carries a `state` that speaks of another disk.
+
+use filepact_fs::{Access, File, Fs, FsError, read_full, write_all};
+use serde::{Deserialize, Serialize};
+
+use crate::line::{from_json, join, push_line, unwrap_line};
+use crate::{Chain, Position};
+
+const STATE: &str = ".filepact/state";
+const SLOT_BYTES: usize = 512;
+/// Apart, so that no page and no sector holds both.
+const SLOT_OFFSETS: [u64; 2] = [0, 4096];
+const PADDING: u8 = b'\n';
+
+/// What was known last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The boot in which this was written.
+    pub boot: String,
+    /// The mount; `None` where the kernel cannot say.
+    pub mount: Option<u64>,
+    /// The last seq whose sync had returned.
+    pub synced: u64,
+    /// Everything up to here counts, whatever happens.
+    pub committed: Mark,
+    /// Everything up to here is at its path.
+    pub published: Mark,
+    /// The process that holds the writer's turn.
+    pub holder: Option<u32>,
+    /// A sync failed: nobody writes until the store is opened again.
+    pub failed: bool,
+}
+
+/// A [`Position`] as it was written down: not verified against the journal of today.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The segment, by its first seq.
+    pub segment: u64,
+    /// The offset in the segment, in bytes.
+    pub offset: u64,
+    /// The last seq before this place.
+    pub seq: u64,
+    /// The chain of everything before this place.
+    pub chain: Chain,
+}
+
+impl From<&Position> for Mark {
+    fn from(position: &Position) -> Self {
+        Self {
+            segment: position.segment(),
+            offset: position.offset(),
+            seq: position.seq(),
+            chain: position.chain(),
+        }
+    }
+}
+
+/// What the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What was known last.
+    pub state: State,
+    /// It names its own inode. If not, it was copied with its tree, and `state` must not be
+    /// trusted in anything.
+    pub trusted_inode: bool,
+    /// The highest `synced` of any valid slot, trusted or not: a journal that ends before it has
+    /// lost something.
+    pub synced: u64,
+}
+
+/// The file `state`, open for writing.
+#[derive(Debug)]
+pub struct StateFile {
+    file: Box<dyn File>,
+    ino: u64,
+    /// The counter of the next slot.
+    counter: u64,
+    /// Where the next slot goes: over the older one, or over the one that is not valid.
+    turn: usize,
+}
+
+/// One slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Slot {
+    counter: u64,
+    ino: u64,
+    state: State,
+}
+
+impl StateFile {
+    /// Creates the file, which must not exist; it says nothing yet.
+    pub fn create(fs: &dyn Fs) -> Result<Self, FsError> {
+        Self::over(fs.create(STATE)?)
+    }
+
+    /// Opens the file; `None` if there is none.
+    pub fn open(fs: &dyn Fs) -> Result<Option<Self>, FsError> {
+        match fs.open(STATE, Access::Write) {
+            Ok(file) => Self::over(file).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn over(file: Box<dyn File>) -> Result<Self, FsError> {
+        let ino = file.stat()?.stamp.ino;
+        let slots = read_slots(&*file)?.map(|bytes| decode(&bytes));
+        let newest = newest(&slots, |_| true);
+        let counter = newest.map_or(0, |at| slots[at].as_ref().map_or(0, |slot| slot.counter));
+        // A counter at its end was not written by us, and a slot that was is better than none.
+        Ok(Self {
+            file,
+            ino,
+            counter: counter.saturating_add(1),
+            turn: newest.map_or(0, |at| 1 - at),
+        })
+    }
+
+    /// What the file says; `None` if neither slot is valid.
+    pub fn read(&self) -> Result<Option<Reading>, FsError> {
+        let slots = until_two_agree(|| read_slots(&*self.file))?.map(|bytes| decode(&bytes));
+        let own = newest(&slots, |slot| slot.ino == self.ino);
+        let synced = slots.iter().flatten().map(|slot| slot.state.synced).max();
+        let Some(chosen) = own.or_else(|| newest(&slots, |_| true)) else { return Ok(None) };
+        Ok(slots[chosen].clone().zip(synced).map(|(slot, synced)| Reading {
+            state: slot.state,
+            trusted_inode: own.is_some(),
+            synced,
+        }))
+    }
+
+    /// Writes the state into the slot whose turn it is. Everybody on this machine sees it; a power
+    /// cut may take it.
+    ///
+    /// # Errors
+    /// After an error the state before is still what the file says, or this one is.
+    pub fn write(&mut self, state: &State) -> Result<(), FsError> {
+        let slot = Slot { counter: self.counter, ino: self.ino, state: state.clone() };
+        let Some(bytes) = encode(&slot) else {
+            return Err(FsError::new("write", STATE, std::io::ErrorKind::InvalidInput));
+        };
+        // The turn passes only after a success: whatever a failure left of this slot, the other
+        // one is whole.
+        write_all(&*self.file, &bytes, SLOT_OFFSETS[self.turn])?;
+        self.counter = self.counter.saturating_add(1);
+        self.turn = 1 - self.turn;
+        Ok(())
+    }
+}
+
+fn read_slots(file: &dyn File) -> Result<[Vec<u8>; 2], FsError> {
+    let read = |offset| {
+        let mut bytes = vec![0; SLOT_BYTES];
+        let len = read_full(file, &mut bytes, offset)?;
+        bytes.truncate(len);
+        Ok::<_, FsError>(bytes)
+    };
+    Ok([read(SLOT_OFFSETS[0])?, read(SLOT_OFFSETS[1])?])
+}
+
+/// Another process may write while we read, one slot now and the other a moment later, so that each
+/// looks torn. Between two writes it does far more than we do between two readings, so they soon
+/// agree.
+fn until_two_agree<T: PartialEq>(
+    mut read: impl FnMut() -> Result<T, FsError>,
+) -> Result<T, FsError> {
+    let mut last = read()?;
+    loop {
+        let next = read()?;
+        if next == last {
+            return Ok(next);
+        }
+        last = next;
+    }
+}
+
+fn newest(slots: &[Option<Slot>; 2], counts: impl Fn(&Slot) -> bool) -> Option<usize> {
+    let counters = slots.iter().enumerate().filter_map(|(at, slot)| {
+        let slot = slot.as_ref().filter(|slot| counts(slot))?;
+        Some((slot.counter, at))
+    });
+    counters.max().map(|(_, at)| at)
+}
+
+/// What a slot says of itself, before the state.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    counter: u64,
+    ino: u64,
+}
+
+/// The bytes of a slot; `None` if it does not fit.
+fn encode(slot: &Slot) -> Option<Vec<u8>> {
+    let rec = join(&Head { counter: slot.counter, ino: slot.ino }, &slot.state);
+    let mut bytes = Vec::with_capacity(SLOT_BYTES);
+    push_line(&mut bytes, &rec);
+    if bytes.len() > SLOT_BYTES {
+        return None;
+    }
+    bytes.resize(SLOT_BYTES, PADDING);
+    Some(bytes)
+}
+
+/// The slot in these bytes; `None` if it is torn, or was never written.
+fn decode(bytes: &[u8]) -> Option<Slot> {
+    let end = bytes.iter().position(|byte| *byte == PADDING)?;
+    let rec = unwrap_line(&bytes[..end]).ok()?;
+    let Head { counter, ino } = from_json(rec).ok()?;
+    Some(Slot { counter, ino, state: from_json(rec).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use quickcheck::quickcheck;
+
+    use super::*;
+    use crate::faulty::Faulty;
+
+    fn state(synced: u64) -> State {
+        let mark = Mark { segment: 1, offset: 200, seq: synced, chain: Chain([7; 16]) };
+        State {
+            boot: "0b7a2b4e-8c1c-4b8e-9d7c-2f6d1b0c9a55".into(),
+            mount: Some(2_147_483_700),
+            synced,
+            committed: mark.clone(),
+            published: mark,
+            holder: Some(4711),
+            failed: false,
+        }
+    }
+
+    quickcheck! {
+        fn any_state_that_fits_reads_back(counter: u64, ino: u64, numbers: (u64, u64, u64, u64), chain: u128, mount: Option<u64>, holder: Option<u32>, failed: bool) -> bool {
+            let (segment, offset, seq, synced) = numbers;
+            let mark = Mark { segment, offset, seq, chain: Chain(chain.to_be_bytes()) };
+            let (committed, published) = (mark.clone(), mark);
+            let boot = state(0).boot;
+            let state = State { boot, mount, synced, committed, published, holder, failed };
+            let slot = Slot { counter, ino, state };
+            encode(&slot).is_none_or(|bytes| decode(&bytes) == Some(slot))
+        }
+
+        fn any_bytes_are_a_slot_or_none(bytes: Vec<u8>) -> bool {
+            decode(&bytes).is_none()
+        }
+    }
+
+    #[test]
+    fn a_state_fits_into_its_slot_for_a_thousand_years() {
+        // 2^53 bytes of journal are a megabyte a second for 285 years; numbers of inodes and mounts
+        // may be anything.
+        let far = 1 << 53;
+        let mark = Mark { segment: far, offset: far, seq: far, chain: Chain([0xff; 16]) };
+        let state = State {
+            mount: Some(u64::MAX),
+            synced: far,
+            committed: mark.clone(),
+            published: mark,
+            holder: Some(u32::MAX),
+            ..state(1)
+        };
+        assert!(encode(&Slot { counter: far, ino: u64::MAX, state }).is_some());
+    }
+
+    #[test]
+    fn a_slot_torn_at_any_byte_is_none() {
+        let slot = Slot { counter: 9, ino: 3, state: state(77) };
+        let bytes = encode(&slot).unwrap();
+        let len = bytes.iter().position(|byte| *byte == PADDING).unwrap();
+        for torn in 0..len {
+            for rest in [0, b'\n', b'x'] {
+                let mut bytes = bytes.clone();
+                bytes[torn..].fill(rest);
+                assert_eq!(decode(&bytes), None, "torn at {torn}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_state_written_is_the_one_that_is_read() {
+        let (_dir, fs) = Faulty::temp();
+        assert!(StateFile::open(&*fs).unwrap().is_none());
+        let mut file = StateFile::create(&*fs).unwrap();
+        assert_eq!(file.read().unwrap(), None);
+        for synced in [5, 6, 7] {
+            file.write(&state(synced)).unwrap();
+            let reading = Reading { state: state(synced), trusted_inode: true, synced };
+            assert_eq!(file.read().unwrap(), Some(reading));
+        }
+        // And over again after opening: the turn goes on.
+        let mut file = StateFile::open(&*fs).unwrap().unwrap();
+        assert_eq!(file.read().unwrap().unwrap().state, state(7));
+        file.write(&state(8)).unwrap();
+        assert_eq!(
+            StateFile::open(&*fs).unwrap().unwrap().read().unwrap().unwrap().state,
+            state(8)
+        );
+    }
+
+    #[test]
+    fn a_writer_killed_in_mid_write_leaves_the_state_before() {
+        let (_dir, fs) = Faulty::temp();
+        let mut file = StateFile::create(&*fs).unwrap();
+        file.write(&state(5)).unwrap();
+        file.write(&state(6)).unwrap();
+        for cut in [1, 100, 200] {
+            fs.cut_next_write(cut);
+            assert!(file.write(&state(7)).is_err());
+            assert_eq!(file.read().unwrap().unwrap().state, state(6), "cut after {cut} bytes");
+            let mut next = StateFile::open(&*fs).unwrap().unwrap();
+            assert_eq!(next.read().unwrap().unwrap().state, state(6), "cut after {cut} bytes");
+            fs.cut_next_write(cut);
+            assert!(next.write(&state(7)).is_err());
+            assert_eq!(next.read().unwrap().unwrap().state, state(6), "twice after {cut} bytes");
+        }
+        file.write(&state(8)).unwrap();
+        assert_eq!(file.read().unwrap().unwrap().state, state(8));
+    }
+
+    #[test]
+    fn slots_that_are_written_while_they_are_read_are_read_again() {
+        let mut readings = ["torn, old", "new, torn", "new, new", "new, new", "newer"].into_iter();
+        let read = until_two_agree(|| Ok(readings.next().unwrap()));
+        assert_eq!(read.unwrap(), "new, new");
+    }
+
+    #[test]
+    fn a_copied_state_is_evidence_and_nothing_more() {
+        let (_dir, fs) = Faulty::temp();
+        let mut file = StateFile::create(&*fs).unwrap();
+        file.write(&state(5)).unwrap();
+        file.write(&state(6)).unwrap();
+        let bytes = filepact_fs::read_to_end(&*file.file).unwrap();
+        let copy = fs.create(".filepact/copy").unwrap();
+        write_all(&*copy, &bytes, 0).unwrap();
+        fs.rename(".filepact/copy", STATE, filepact_fs::Rename::Replace).unwrap();
+
+        let mut copied = StateFile::open(&*fs).unwrap().unwrap();
+        let reading = copied.read().unwrap().unwrap();
+        assert_eq!((reading.trusted_inode, reading.synced), (false, 6));
+        // The first state of its own counts, though the other slot speaks of a later seq.
+        copied.write(&state(3)).unwrap();
+        let reading = copied.read().unwrap().unwrap();
+        assert_eq!(reading, Reading { state: state(3), trusted_inode: true, synced: 6 });
+    }
+}

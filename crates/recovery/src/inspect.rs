@@ -1,0 +1,184 @@
+//! Disk to facts: what the journal says, what `state` says, what stands at each path.
+//!
+//! Reads only.
+
+use std::collections::BTreeMap;
+
+use filepact_commit::{CheckpointMark, Live, Stamped, hash_file, look, stage_body_path};
+use filepact_fs::{Access, DocPath, Fs, FsError, Kind, Stat};
+use filepact_journal::{
+    Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was, Word, Words, load,
+    scan,
+};
+
+use crate::{BodyAt, Facts, OnDisk, RecoveryError, Standing};
+
+/// Everything that recovery decides from.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The journal.
+    pub scan: Scan,
+    /// Its last word on every path changed since the last checkpoint.
+    pub words: Words,
+    /// What `state` says, if it can be read.
+    pub state: Option<Reading>,
+    /// Whether `state`, and with it the page cache, can be believed.
+    pub trusted: bool,
+    /// A sync has failed, or a checkpoint is unfinished.
+    pub failed: bool,
+    /// The facts on each path, and what its file looked like.
+    pub documents: BTreeMap<String, Inspected>,
+}
+
+/// One path.
+#[derive(Clone, Copy, Debug)]
+pub struct Inspected {
+    /// What the plan needs.
+    pub facts: Facts,
+    /// What stands there, if it is a file.
+    pub stamp: Option<Stamped>,
+    /// The hash of what stands there, if it is a file.
+    pub hash: Option<Hash>,
+}
+
+/// Looks at the whole store. `None` says that there is none, or that its making was cut short.
+pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
+    let state = match StateFile::open(fs)? {
+        None => None,
+        Some(file) => file.read()?,
+    };
+    let segments = load(fs)?;
+    if segments.is_empty() && state.is_none() {
+        return Ok(None);
+    }
+    let synced = state.as_ref().map(|reading| reading.synced);
+    let borrowed: Vec<(u64, &[u8])> =
+        segments.iter().map(|Segment { first, bytes }| (*first, bytes.as_slice())).collect();
+    let scan = scan(&borrowed, synced)?;
+    drop(segments);
+
+    let failed =
+        state.as_ref().is_some_and(|reading| reading.state.failed) || CheckpointMark::is_set(fs)?;
+    let trusted = !failed && is_trusted(fs, state.as_ref())?;
+    let published = state.as_ref().map_or(0, |reading| reading.state.published.seq);
+    let mut words = Words::default();
+    for group in scan.groups.iter().filter(|group| group.last > scan.checkpoint) {
+        words.apply(group);
+    }
+    words.clear_upto(scan.checkpoint);
+
+    let mut documents = BTreeMap::new();
+    for (path, word) in words.iter() {
+        // The journal knows paths as strings only; what it says is checked before it is believed.
+        DocPath::new(path).map_err(|error| RecoveryError::Refused {
+            path: path.to_owned(),
+            reason: format!("the journal names it, but {}", error.reason),
+        })?;
+        let standing = match (failed, trusted) {
+            (true, _) => Standing::Failed,
+            (false, false) => Standing::Untrusted,
+            (false, true) if word.seq <= published => Standing::Published,
+            (false, true) => Standing::Committed,
+        };
+        documents.insert(path.to_owned(), inspect_document(fs, path, word, standing)?);
+    }
+    Ok(Some(Inspection { scan, words, state, trusted, failed, documents }))
+}
+
+/// Same boot, same mount, its own inode, and nothing failed.
+fn is_trusted(fs: &dyn Fs, state: Option<&Reading>) -> Result<bool, FsError> {
+    let Some(Reading { trusted_inode: true, state, .. }) = state else { return Ok(false) };
+    let facts = fs.facts()?;
+    let same_boot = !facts.boot.is_empty() && facts.boot == state.boot;
+    Ok(same_boot && facts.mount.is_some() && facts.mount == state.mount)
+}
+
+fn inspect_document(
+    fs: &dyn Fs,
+    path: &str,
+    word: &Word,
+    standing: Standing,
+) -> Result<Inspected, FsError> {
+    let live = match look(fs, path) {
+        // A link on the way: there is no document, and none can be put there.
+        Err(error) if error.is_link() => Live::Other(Kind::Link),
+        live => live?,
+    };
+    let body = match &word.change {
+        Change::Remove(_) => BodyAt::Removed,
+        Change::Put(put) => body_at(fs, put, &live)?,
+    };
+    let disk = match &live {
+        Live::Absent if body == BodyAt::Removed => OnDisk::Equal,
+        Live::Absent => OnDisk::Absent,
+        Live::Other(_) => OnDisk::NotAFile,
+        Live::Document { stat, hash, .. } => compare(stat, *hash, word),
+    };
+    let (stamp, hash) = match live {
+        Live::Document { stat, taken, hash } => {
+            (Some(Stamped { stamp: stat.stamp, taken }), Some(hash))
+        }
+        Live::Absent | Live::Other(_) => (None, None),
+    };
+    Ok(Inspected { facts: Facts { body, disk, standing }, stamp, hash })
+}
+
+fn body_at(fs: &dyn Fs, put: &Put, live: &Live) -> Result<BodyAt, FsError> {
+    let name = match &put.body {
+        Body::Inline(_) => return Ok(BodyAt::Journal),
+        Body::InPlace => return Ok(BodyAt::InPlace),
+        Body::Staged(name) => name,
+    };
+    let staged = stage_body_path(name);
+    let Some(stat) = fs.stat(&staged)? else { return Ok(BodyAt::Nowhere) };
+    if matches!(live, Live::Document { stat: document, .. }
+        if (document.stamp.dev, document.stamp.ino) == (stat.stamp.dev, stat.stamp.ino))
+    {
+        return Ok(BodyAt::Document);
+    }
+    let hash = hash_file(&*fs.open(&staged, Access::Read)?)?;
+    Ok(if hash == put.hash { BodyAt::Staged } else { BodyAt::Nowhere })
+}
+
+/// Equal by content; else, what kind of other content it is.
+fn compare(stat: &Stat, hash: Hash, word: &Word) -> OnDisk {
+    let put = match &word.change {
+        Change::Put(put) => Some(put),
+        Change::Remove(_) => None,
+    };
+    if put.is_some_and(|put| put.hash == hash) {
+        OnDisk::Equal
+    } else if put.is_some() && stat.stamp.mtime == word.time {
+        OnDisk::LostWrite
+    } else if is_earlier(stat, hash, word) || is_zeros(stat.stamp.size, hash) {
+        OnDisk::Old
+    } else {
+        OnDisk::Foreign
+    }
+}
+
+/// Whether it is a version that the path had before, as far back as the last checkpoint's.
+pub(crate) fn is_earlier(stat: &Stat, hash: Hash, word: &Word) -> bool {
+    let is = |was: &Was| match was.hash {
+        Some(known) => hash == known,
+        None => {
+            (stat.stamp.size, stat.stamp.mtime, stat.stamp.ino) == (was.size, was.mtime, was.ino)
+        }
+    };
+    word.change.was().is_some_and(is)
+        || word.oldest.as_ref().is_some_and(is)
+        || word.earlier.contains(&hash)
+}
+
+/// An empty file, or nothing but zeros: what a power cut makes of a file that was never synced.
+pub(crate) fn is_zeros(size: u64, hash: Hash) -> bool {
+    let zeros = [0; 64 * 1024];
+    let mut hasher = Hasher::new();
+    let mut left = size;
+    while left > 0 {
+        let piece = left.min(zeros.len() as u64);
+        hasher.update(&zeros[..usize::try_from(piece).expect("at most 64 KiB")]);
+        left -= piece;
+    }
+    hasher.finish() == hash
+}

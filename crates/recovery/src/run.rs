@@ -1,0 +1,329 @@
+//! Carries a plan out, by the swaps that commits use; every step can be repeated.
+
+use std::collections::HashMap;
+
+use filepact_commit::{
+    Displaced, Dress, Known, STAGE, StageNames, Staged, Stamped, Swap, hash_file, is_plainly_was,
+    look, remove_document, rescue, settle, stage_body_path, stage_bytes, stage_copy,
+    stage_name_seq, sync_documents,
+};
+use filepact_fs::{Access, Attrs, Fs, FsError, Kind, parent_of};
+use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Word};
+
+use crate::inspect::{Inspected, is_earlier, is_zeros};
+use crate::{Action, BodyAt, Displace, Inspection, Planned, RecoveryError, Report, Standing};
+
+/// What running a plan works with.
+pub(crate) struct Run<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) inspection: &'a Inspection,
+    pub(crate) names: StageNames,
+    pub(crate) inline_max: usize,
+}
+
+impl Run<'_> {
+    /// Brings every document to its word. Nothing is durable yet when this returns.
+    pub(crate) fn redo(
+        &mut self,
+        planned: &[Planned],
+        report: &mut Report,
+    ) -> Result<(), RecoveryError> {
+        // Removals first, as in C8: a document may give way to a directory of the same name.
+        let removes = planned.iter().filter(|planned| planned.facts.body == BodyAt::Removed);
+        let puts = planned.iter().filter(|planned| planned.facts.body != BodyAt::Removed);
+        for Planned { path, row, .. } in removes.chain(puts) {
+            match row.action {
+                Action::Redo(displace) => self.publish(path, displace, report)?,
+                Action::Verify => self.give_back(path)?,
+                Action::Rewrite => {
+                    self.give_back(path)?;
+                    self.rewrite(path)?;
+                }
+                Action::Leave => report.left.push(path.clone()),
+                Action::Keep | Action::Adopt | Action::Refuse => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// After a sync: what the device does not show is written to a new inode.
+    pub(crate) fn verify(&mut self, planned: &[Planned]) -> Result<Vec<String>, RecoveryError> {
+        let mut rewritten = Vec::new();
+        for Planned { path, row, .. } in planned {
+            if row.action == Action::Verify && self.device_hash(path)? != self.document(path).hash {
+                self.rewrite(path)?;
+                rewritten.push(path.clone());
+            }
+        }
+        Ok(rewritten)
+    }
+
+    /// The records of outside edits that were found.
+    pub(crate) fn adopted(&self, planned: &[Planned]) -> Result<Vec<RecordKind>, RecoveryError> {
+        let mut records = Vec::new();
+        for Planned { path, row, .. } in planned.iter().filter(|p| p.row.action == Action::Adopt) {
+            debug_assert_eq!(row.action, Action::Adopt, "filtered above");
+            let was = match &self.word(path).change {
+                Change::Put(put) => Some(filepact_journal::Was {
+                    size: put.len,
+                    mtime: self.word(path).time,
+                    ino: 0,
+                    hash: Some(put.hash),
+                }),
+                Change::Remove(_) => None,
+            };
+            let found = self.document(path);
+            let (Some(hash), Some(stamp)) = (found.hash, found.stamp) else {
+                records.push(RecordKind::Remove(Remove { path: path.clone(), was }));
+                continue;
+            };
+            let file = self.fs.open(path, Access::Read)?;
+            let Attrs { mode, uid, gid, .. } = file.attrs()?;
+            let len = stamp.stamp.size;
+            let body = if len <= self.inline_max as u64 {
+                let bytes = filepact_fs::read_to_end(&*file)?;
+                if Hash::of(&bytes) != hash {
+                    return Err(RecoveryError::Refused {
+                        path: path.clone(),
+                        reason: "it is being edited; try again".into(),
+                    });
+                }
+                Body::Inline(bytes.into())
+            } else {
+                Body::InPlace
+            };
+            let path = path.clone();
+            records.push(RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body }));
+        }
+        Ok(records)
+    }
+
+    /// Syncs all documents of the plan with their directories.
+    pub(crate) fn sync(&self, planned: &[Planned]) -> Result<(), FsError> {
+        sync_documents(self.fs, planned.iter().map(|planned| planned.path.as_str()))
+    }
+
+    /// What this handle knows from now on.
+    pub(crate) fn known(
+        &self,
+        planned: &[Planned],
+        seq: u64,
+    ) -> Result<HashMap<String, Known>, FsError> {
+        let mut known = HashMap::new();
+        for Planned { path, .. } in planned {
+            let live = match look(self.fs, path) {
+                Err(error) if error.is_link() => continue,
+                live => live?,
+            };
+            let (content, stamp) = match live {
+                filepact_commit::Live::Document { stat, taken, hash } => {
+                    let stamped = Stamped { stamp: stat.stamp, taken };
+                    (Some((hash, stat.stamp.size)), Some(stamped))
+                }
+                filepact_commit::Live::Absent | filepact_commit::Live::Other(_) => (None, None),
+            };
+            known.insert(path.clone(), Known { seq, content, stamp });
+        }
+        Ok(known)
+    }
+
+    /// Swaps that a crash cut short left something in `stage/`: our own bodies are dropped, what
+    /// is nobody's word goes to `rescued/`. This comes before the checkpoint: after it the journal
+    /// need not know any more whose they were.
+    pub(crate) fn sweep_swaps(&self, report: &mut Report) -> Result<(), RecoveryError> {
+        let mut records = HashMap::new();
+        for group in &self.inspection.scan.groups {
+            for (changes, commit, txn) in group.transactions() {
+                for record in changes {
+                    records.insert(record.seq, (record, commit.time, txn));
+                }
+            }
+        }
+        for entry in self.fs.list(STAGE)? {
+            let Some(name) = entry.name.to_str() else { continue };
+            let at = format!("{STAGE}/{name}");
+            let Some(seq) = stage_name_seq(name) else { continue };
+            // A group that does not count never reached a swap, and before a checkpoint every swap
+            // was settled: what is left of either is ours.
+            let record = records.get(&seq).filter(|_| seq > self.inspection.scan.checkpoint);
+            let Some(&(record, time, txn)) = record else {
+                self.fs.unlink(&at)?;
+                report.swept += 1;
+                continue;
+            };
+            let (path, was, hash) = match &record.kind {
+                RecordKind::Put(put) => (&put.path, put.was.as_ref(), Some(put.hash)),
+                RecordKind::Remove(remove) => (&remove.path, remove.was.as_ref(), None),
+                RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => continue,
+            };
+            let Some(stat) = self.fs.stat(&at)? else { continue };
+            let found = if stat.kind == Kind::File {
+                Some(hash_file(&*self.fs.open(&at, Access::Read)?)?)
+            } else {
+                None
+            };
+            let word = self.inspection.words.get(path);
+            let ours = found.is_some_and(|found| {
+                Some(found) == hash
+                    || is_zeros(stat.stamp.size, found)
+                    || stat.stamp.mtime == time
+                    || word.is_some_and(|word| is_earlier(&stat, found, word))
+            }) || is_plainly_was(self.fs, &at, &stat, was, time)?;
+            if ours {
+                self.fs.unlink(&at)?;
+                report.swept += 1;
+            } else {
+                report.rescued.push(rescue(self.fs, &at, path, txn)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Large bodies that a checkpoint covers, or that no group that counts names. This comes after
+    /// the checkpoint, whose segment also voids what was torn.
+    pub(crate) fn sweep_bodies(&self, report: &mut Report) -> Result<(), RecoveryError> {
+        for entry in self.fs.list(STAGE)? {
+            let Some(name) = entry.name.to_str() else { continue };
+            if entry.kind == Kind::File && stage_name_seq(name).is_none() {
+                self.fs.unlink(&stage_body_path(name))?;
+                report.swept += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        path: &str,
+        displace: Displace,
+        report: &mut Report,
+    ) -> Result<(), RecoveryError> {
+        let word = self.word(path).clone();
+        let at = self.names.swap(word.seq);
+        let put = match &word.change {
+            Change::Put(put) => put,
+            Change::Remove(remove) => {
+                let displaced = remove_document(self.fs, path, &at)?;
+                let swap = Swap { path, was: remove.was.as_ref(), txn: word.txn, time: word.time };
+                return self.settle(swap, &at, displaced, displace, None, report);
+            }
+        };
+        let (dir, mut attrs) = self.place(path)?;
+        if let (Some(attrs), Standing::Untrusted | Standing::Failed) =
+            (&mut attrs, self.document(path).facts.standing)
+        {
+            // What a power cut has left of mode and owner proves no more than the content does.
+            (attrs.mode, attrs.uid, attrs.gid) = (put.mode, put.uid, put.gid);
+        }
+        let dress = Dress {
+            attrs: attrs.as_ref(),
+            mode: Some(put.mode),
+            ids: Some((put.uid, put.gid)),
+            time: word.time,
+        };
+        let staged = match &put.body {
+            Body::Inline(bytes) => stage_bytes(self.fs, &dir, bytes, dress, at)?,
+            Body::Staged(name) => {
+                stage_copy(self.fs, &stage_body_path(name), put.len, &dir, dress, at)?
+            }
+            Body::InPlace => unreachable!("the plan never redoes a body that lies nowhere else"),
+        };
+        let swap = Swap { path, was: put.was.as_ref(), txn: word.txn, time: word.time };
+        let displaced = swap.run(self.fs, &staged)?;
+        let at = staged.at.clone();
+        self.settle(swap, &at, displaced, displace, Some(&staged), report)
+    }
+
+    fn settle(
+        &self,
+        swap: Swap<'_>,
+        at: &str,
+        displaced: Displaced,
+        displace: Displace,
+        staged: Option<&Staged>,
+        report: &mut Report,
+    ) -> Result<(), RecoveryError> {
+        if displaced == Displaced::No {
+            return Ok(());
+        }
+        let inspected = self.document(swap.path).stamp;
+        let stat = self.fs.stat(at)?;
+        let as_inspected =
+            inspected.zip(stat).is_some_and(|(then, now)| then.stamp.same_body(&now.stamp));
+        if displace == Displace::Drop && as_inspected {
+            self.fs.unlink(at)?;
+        } else if displace == Displace::Rescue && as_inspected {
+            report.rescued.push(rescue(self.fs, at, swap.path, swap.txn)?);
+        } else {
+            report.rescued.extend(settle(self.fs, at, swap, staged)?);
+        }
+        Ok(())
+    }
+
+    /// The same content on a new inode, for a document that reads well and may not be on the disk.
+    fn rewrite(&mut self, path: &str) -> Result<(), RecoveryError> {
+        let word = self.word(path).clone();
+        let Some(stamp) = self.document(path).stamp else { return Ok(()) };
+        let (dir, attrs) = self.place(path)?;
+        let dress = Dress { attrs: attrs.as_ref(), mode: None, ids: None, time: word.time };
+        let at = self.names.swap(word.seq);
+        let was = filepact_journal::Was {
+            size: stamp.stamp.size,
+            mtime: stamp.stamp.mtime,
+            ino: stamp.stamp.ino,
+            hash: self.document(path).hash,
+        };
+        let staged = stage_copy(self.fs, path, was.size, &dir, dress, at)?;
+        let swap = Swap { path, was: Some(&was), txn: word.txn, time: word.time };
+        if swap.run(self.fs, &staged)? == Displaced::Yes {
+            settle(self.fs, &staged.at, swap, Some(&staged))?;
+        }
+        Ok(())
+    }
+
+    /// After a power cut a document can have its new content with the mode and owner of a new file:
+    /// a secret that everybody reads. It gets those of its record.
+    fn give_back(&self, path: &str) -> Result<(), FsError> {
+        let Change::Put(put) = &self.word(path).change else { return Ok(()) };
+        if matches!(put.body, Body::InPlace) || self.document(path).stamp.is_none() {
+            return Ok(());
+        }
+        let file = self.fs.open(path, Access::Read)?;
+        let attrs = file.attrs()?;
+        if (attrs.mode, attrs.uid, attrs.gid) == (put.mode, put.uid, put.gid) {
+            return Ok(());
+        }
+        file.set_attrs(&Attrs { mode: put.mode, uid: put.uid, gid: put.gid, ..attrs })
+    }
+
+    /// A directory to stage in, and the attributes of the document, if there is one.
+    fn place(&self, path: &str) -> Result<(String, Option<Attrs>), FsError> {
+        let mut dir = parent_of(path);
+        while !dir.is_empty() && self.fs.stat(dir)?.is_none_or(|stat| stat.kind != Kind::Dir) {
+            dir = parent_of(dir);
+        }
+        let attrs = match self.fs.stat(path)? {
+            Some(stat) if stat.kind == Kind::File => {
+                Some(self.fs.open(path, Access::Read)?.attrs()?)
+            }
+            _ => None,
+        };
+        Ok((dir.to_owned(), attrs))
+    }
+
+    fn device_hash(&self, path: &str) -> Result<Option<Hash>, FsError> {
+        let read = self.fs.open(path, Access::ReadDevice).and_then(|file| hash_file(&*file));
+        match read {
+            Err(error) if error.is_unsupported() => Ok(None),
+            hash => hash.map(Some),
+        }
+    }
+
+    fn word(&self, path: &str) -> &Word {
+        self.inspection.words.get(path).expect("planned from the words")
+    }
+
+    fn document(&self, path: &str) -> &Inspected {
+        &self.inspection.documents[path]
+    }
+}

@@ -1,0 +1,159 @@
+//! Looking at a store: `status`, `check` and the log.
+
+use filepact_commit::{Live, look, rescued_edits};
+use filepact_fs::Time;
+use filepact_journal::{Scan, ScanError, Segment, load, scan};
+
+use crate::{Error, Rescued, Store};
+
+/// A store at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The store's id.
+    pub store: String,
+    /// The number of the last record: transactions up to it are committed.
+    pub committed: u64,
+    /// Everything up to this number is durable without the journal.
+    pub checkpoint: u64,
+    /// Bytes of journal since then.
+    pub journal_bytes: u64,
+    /// A transaction that is committed while its documents are not all at their paths.
+    pub unpublished: Option<u64>,
+    /// Why the last checkpoint did not happen; it is tried again.
+    pub deferred_checkpoint: Option<String>,
+    /// This handle takes no more commits: open the store again.
+    pub failed: bool,
+    /// Outside edits that commits have displaced, and where they lie.
+    pub rescued: Vec<Rescued>,
+}
+
+/// What a check has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Segments of the journal that were read.
+    pub segments: usize,
+    /// Transactions found whole in them.
+    pub transactions: usize,
+    /// Documents held against the journal.
+    pub documents: usize,
+    /// Documents edited by other programs since they were published: no fault.
+    pub outside_edits: Vec<String>,
+    /// What is wrong; empty if the store is clean.
+    pub problems: Vec<String>,
+}
+
+/// A transaction in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedTransaction {
+    /// Its number.
+    pub txn: u64,
+    /// When.
+    pub time: Time,
+    /// Who and why.
+    pub note: Option<String>,
+    /// An edit by another program that was found and recorded.
+    pub outside: bool,
+    /// What it changed, in order.
+    pub changes: Vec<LoggedChange>,
+}
+
+/// One change of a logged transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedChange {
+    /// The document.
+    pub path: String,
+    /// Its length in bytes; `None` if it was removed.
+    pub len: Option<u64>,
+}
+
+impl Store {
+    /// The store at a glance.
+    pub fn status(&self) -> Result<Status, Error> {
+        self.enter()?;
+        let writer = &self.0.writer;
+        let journal = writer.journal_status();
+        Ok(Status {
+            store: journal.store,
+            committed: writer.view().committed(),
+            checkpoint: journal.checkpoint,
+            journal_bytes: journal.bytes_since_checkpoint,
+            unpublished: journal.unpublished,
+            deferred_checkpoint: journal.deferred,
+            failed: journal.failed,
+            rescued: rescued_edits(self.0.fs())?,
+        })
+    }
+
+    /// Verifies every line of the journal, and holds every document changed since the last
+    /// checkpoint against it. Commits wait meanwhile; nothing is changed.
+    pub fn check(&self) -> Result<Check, Error> {
+        self.enter()?;
+        let _quiet = self.0.writer.quiet(self.0.timeout())?;
+        let fs = self.0.fs();
+        let segments = load(fs)?;
+        let mut check = Check { segments: segments.len(), ..Check::default() };
+        match self.scan(&segments) {
+            Ok(scan) => check.transactions = transactions(&scan).len(),
+            Err(error) => check.problems.push(error.to_string()),
+        }
+        for (path, known) in self.0.writer.view().changed_since(0) {
+            check.documents += 1;
+            let now = look(fs, &path)?;
+            if now.hash() == known.content.map(|(hash, _)| hash) {
+                continue;
+            }
+            // Another content under the stamp that filepact left is no edit: the disk lost a write.
+            let ours = matches!((&now, known.stamp), (Live::Document { stat, .. }, Some(stamp))
+                if stat.stamp.same_body(&stamp.stamp));
+            if ours {
+                check.problems.push(format!("`{path}` does not hold what was written to it"));
+            } else {
+                check.outside_edits.push(path);
+            }
+        }
+        check.outside_edits.sort();
+        Ok(check)
+    }
+
+    /// The transactions that the journal still holds, oldest first. Older ones have gone with a
+    /// checkpoint.
+    pub fn log(&self) -> Result<Vec<LoggedTransaction>, Error> {
+        self.enter()?;
+        let segments = {
+            let _quiet = self.0.writer.quiet(self.0.timeout())?;
+            load(self.0.fs())?
+        };
+        Ok(transactions(&self.scan(&segments)?))
+    }
+
+    fn scan(&self, segments: &[Segment]) -> Result<Scan, Error> {
+        let bytes: Vec<(u64, &[u8])> =
+            segments.iter().map(|segment| (segment.first, segment.bytes.as_slice())).collect();
+        let committed = self.0.writer.view().committed();
+        scan(&bytes, Some(committed))
+            .map_err(|error: ScanError| filepact_recovery::RecoveryError::from(error).into())
+    }
+}
+
+fn transactions(scan: &Scan) -> Vec<LoggedTransaction> {
+    let mut logged = Vec::new();
+    for group in &scan.groups {
+        for (changes, commit, txn) in group.transactions() {
+            let changes = changes
+                .iter()
+                .filter_map(|record| match &record.kind {
+                    filepact_journal::RecordKind::Put(put) => {
+                        Some(LoggedChange { path: put.path.clone(), len: Some(put.len) })
+                    }
+                    filepact_journal::RecordKind::Remove(remove) => {
+                        Some(LoggedChange { path: remove.path.clone(), len: None })
+                    }
+                    _ => None,
+                })
+                .collect();
+            let (time, note, outside) = (commit.time, commit.note.clone(), commit.outside);
+            logged.push(LoggedTransaction { txn, time, note, outside, changes });
+        }
+    }
+    logged
+}

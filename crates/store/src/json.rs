@@ -1,0 +1,146 @@
+//! JSON documents: strict on the way in, plain on the way out.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::Error;
+
+/// How JSON documents are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Json {
+    /// Two spaces of indentation and a newline at the end: good for `git diff` and editors.
+    #[default]
+    Pretty,
+    /// One line, and a newline at the end.
+    Compact,
+}
+
+impl Json {
+    pub(crate) fn encode<T: Serialize + ?Sized>(
+        self,
+        path: &str,
+        value: &T,
+    ) -> Result<Vec<u8>, Error> {
+        let encoded = match self {
+            Self::Pretty => serde_json::to_vec_pretty(value),
+            Self::Compact => serde_json::to_vec(value),
+        };
+        let mut bytes = encoded.map_err(|source| Error::json(path, source))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// Parses a document, after [checking](check) it.
+pub(crate) fn decode<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, Error> {
+    check(path, bytes)?;
+    serde_json::from_slice(bytes).map_err(|source| Error::json(path, source))
+}
+
+/// Whether the bytes are one JSON value without a duplicate key anywhere; `path` is for the error.
+///
+/// A parser that keeps the last of two equal keys loses the first silently; whoever wrote both
+/// meant something by it.
+///
+/// # Errors
+/// [`Error::Json`] with line and column.
+pub fn check(path: &str, bytes: &[u8]) -> Result<(), Error> {
+    serde_json::from_slice::<Strict>(bytes).map(drop).map_err(|source| Error::json(path, source))
+}
+
+/// Any JSON value; deserialising it checks for duplicate keys and keeps nothing.
+struct Strict;
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Strict;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_unit<E>(self) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strict, A::Error> {
+        while seq.next_element::<Strict>()?.is_some() {}
+        Ok(Strict)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if keys.contains(&key) {
+                return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
+            }
+            keys.insert(key);
+            map.next_value::<Strict>()?;
+        }
+        Ok(Strict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duplicate_key_is_an_error_at_its_line_and_column() {
+        let text = b"{\n  \"a\": 1,\n  \"b\": [{\"c\": 1, \"c\": 2}]\n}";
+        match check("a.json", text) {
+            Err(Error::Json { line: 3, source, .. }) => {
+                assert!(source.to_string().contains("duplicate key `c`"), "{source}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_json_value_passes() {
+        for text in [
+            "null",
+            "1",
+            "-1.5e300",
+            "\"\\u00e9\"",
+            "[]",
+            "{\"a\":{\"a\":{}}}",
+            " 18446744073709551615 ",
+        ] {
+            assert!(check("a.json", text.as_bytes()).is_ok(), "{text}");
+        }
+        for text in ["", "{", "{} {}", "NaN", "'a'", "{\"a\":1,}"] {
+            assert!(check("a.json", text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

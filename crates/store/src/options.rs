@@ -1,0 +1,102 @@
+//! How a store is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use filepact_fs::{Fs, OsFs};
+
+use crate::{Error, Json, Store, open};
+
+/// How a store is opened; [`Store::options`] has the defaults.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Options {
+    pub(crate) create: bool,
+    pub(crate) inline_max: usize,
+    pub(crate) journal_max: u64,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) max_retries: u32,
+    pub(crate) json: Json,
+    pub(crate) allow_network: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            create: true,
+            inline_max: 64 * 1024,
+            journal_max: 16 * 1024 * 1024,
+            lock_timeout: Duration::from_secs(10),
+            max_retries: 16,
+            json: Json::Pretty,
+            allow_network: false,
+        }
+    }
+}
+
+impl Options {
+    /// Whether to make a store in an existing folder that is none. Default: yes.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Bodies up to this many bytes travel in the journal; larger ones are written and synced
+    /// beside their document first. Default: 64 KiB.
+    pub fn inline_max(mut self, bytes: usize) -> Self {
+        self.inline_max = bytes;
+        self
+    }
+
+    /// The commit that makes the journal longer than this many bytes since the last checkpoint is
+    /// followed by one. Default: 16 MiB.
+    pub fn journal_max(mut self, bytes: u64) -> Self {
+        self.journal_max = bytes;
+        self
+    }
+
+    /// How long to wait for another process or thread. Default: 10 s.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// How often [`Store::transact`] runs its closure again after a conflict. Default: 16.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.max_retries = retries;
+        self
+    }
+
+    /// How JSON documents are written. Default: pretty.
+    pub fn json(mut self, json: Json) -> Self {
+        self.json = json;
+        self
+    }
+
+    /// Open a store on a network or shared file system all the same. Default: no.
+    pub fn allow_network(mut self, allow: bool) -> Self {
+        self.allow_network = allow;
+        self
+    }
+
+    /// Opens the store in `folder`, which must exist; see [`Store::open`].
+    pub fn open(self, folder: impl AsRef<Path>) -> Result<Store, Error> {
+        let folder = folder.as_ref();
+        let fs = OsFs::open(folder).map_err(|error| Error::Io {
+            op: "open the folder",
+            path: folder.display().to_string(),
+            source: error.source,
+        })?;
+        self.open_with(Arc::new(fs)).map_err(|error| match error {
+            Error::NoStore { .. } => Error::NoStore { root: folder.to_owned() },
+            error => error,
+        })
+    }
+
+    /// Opens the store beneath the root of `fs`: the seam where tests put a file system of their
+    /// own.
+    pub fn open_with(self, fs: Arc<dyn Fs>) -> Result<Store, Error> {
+        open::open(fs, self)
+    }
+}

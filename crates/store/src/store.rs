@@ -1,0 +1,306 @@
+//! The handle.
+
+use std::cell::RefCell;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use filepact_commit::{CommitError, Committed, Writer};
+use filepact_fs::{DocPath, Fs, Lock};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Options, Report, Transaction, Version, json, open, read};
+
+/// A folder of files that change together.
+///
+/// Cloning is cheap and gives another handle on the same store, for another thread. The store is
+/// let go when [`close`](Self::close) is called, or when its last handle and its last transaction
+/// are dropped.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) writer: Writer,
+    pub(crate) report: Report,
+    pub(crate) options: Options,
+    /// `open`, held for the life of the handle; `None` once it is closed.
+    open: RwLock<Option<Box<dyn Lock>>>,
+}
+
+thread_local! {
+    /// The stores whose `transact` is running on this thread.
+    static TRANSACTING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Shared {
+    pub(crate) fn new(
+        writer: Writer,
+        open: Box<dyn Lock>,
+        report: Report,
+        options: Options,
+    ) -> Self {
+        Self { writer, report, options, open: RwLock::new(Some(open)) }
+    }
+
+    pub(crate) fn fs(&self) -> &dyn Fs {
+        self.writer.fs()
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.options.lock_timeout
+    }
+
+    /// A closed handle does not hold the store any more: nothing may rest on what it reads.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        if open.is_some() { Ok(()) } else { Err(Error::Poisoned) }
+    }
+}
+
+impl Store {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// Opens the store in `folder`, making it if the folder has none, and recovers it.
+    ///
+    /// After `Ok` every transaction that was acknowledged before is there whole, and no other is
+    /// there in part; [`recovery_report`](Self::recovery_report) says what was done for it. After
+    /// an error the documents are as they were, or a later opening finishes what this one began.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process has it open for longer than the timeout;
+    /// [`Error::Corrupt`], [`Error::Unrecoverable`] and [`Error::Format`] if it cannot be opened
+    /// safely; [`Error::Network`] on a file system where locks may not hold; [`Error::Io`].
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::options().open(folder)
+    }
+
+    /// The options of an opening, at their defaults.
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    /// What opening `folder` would find, and do about it. Changes nothing.
+    pub fn examine(folder: impl AsRef<Path>) -> Result<Report, Error> {
+        let folder = folder.as_ref();
+        let no_store = |_| Error::NoStore { root: folder.to_owned() };
+        let fs = filepact_fs::OsFs::open(folder).map_err(no_store)?;
+        open::examine(Arc::new(fs), Self::options()).map_err(|error| match error {
+            Error::NoStore { .. } => Error::NoStore { root: folder.to_owned() },
+            error => error,
+        })
+    }
+
+    /// Begins a transaction. Dropping it rolls it back.
+    pub fn begin(&self) -> Result<Transaction, Error> {
+        self.enter()?;
+        Ok(Transaction::new(self.clone()))
+    }
+
+    /// Runs `work` in a transaction and commits it; runs it again whenever the transaction saw a
+    /// conflict, whatever `work` returned, up to [`Options::max_retries`] times.
+    ///
+    /// After `Ok` the transaction is durable and every document at its path. If `work` returns an
+    /// error of its own, nothing has changed and the error is returned. After
+    /// [`Error::CommitUnknown`] and [`Error::Unpublished`] it is not run again.
+    ///
+    /// `work` must do nothing that cannot be done twice, and must use the transaction: a call on
+    /// the same store in it is [`Error::Nested`].
+    pub fn transact<T, E: From<Error>>(
+        &self,
+        mut work: impl FnMut(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut retries = 0;
+        loop {
+            let mut tx = self.begin()?;
+            let outcome = {
+                let _inside = Inside::enter(self);
+                work(&mut tx)
+            };
+            let conflict = match (tx.conflict(), outcome) {
+                (Some(conflict), _) => conflict,
+                (None, Err(error)) => return Err(error),
+                (None, Ok(value)) => match tx.commit() {
+                    Ok(_) => return Ok(value),
+                    Err(conflict @ Error::Conflict { .. }) => conflict,
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            if retries >= self.0.options.max_retries {
+                return Err(conflict.into());
+            }
+            back_off(retries);
+            retries += 1;
+        }
+    }
+
+    /// Reads one JSON document.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Json`] with line and column if it is not JSON, has a
+    /// duplicate key, or does not fit the type.
+    pub fn read<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, Error> {
+        let path = DocPath::new(path)?;
+        let bytes = self.committed_bytes(&path)?.ok_or_else(|| Error::not_found(&path))?;
+        json::decode(&path, &bytes)
+    }
+
+    /// Reads one JSON document; `None` if it is absent.
+    pub fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<Option<T>, Error> {
+        let path = DocPath::new(path)?;
+        self.committed_bytes(&path)?.map(|bytes| json::decode(&path, &bytes)).transpose()
+    }
+
+    /// Reads one document, whatever it holds; `None` if it is absent.
+    pub fn read_bytes(&self, path: impl AsRef<str>) -> Result<Option<Vec<u8>>, Error> {
+        self.committed_bytes(&DocPath::new(path)?)
+    }
+
+    /// Writes one JSON document, durably, in a transaction of its own.
+    pub fn write<T: Serialize + ?Sized>(
+        &self,
+        path: impl AsRef<str>,
+        value: &T,
+    ) -> Result<Committed, Error> {
+        let mut tx = self.begin()?;
+        tx.write(path, value)?;
+        tx.commit()
+    }
+
+    /// Reads one JSON document, changes it and writes it, durably; runs `change` again if somebody
+    /// else changed the document meanwhile. A document that `change` leaves as it was is not
+    /// written.
+    pub fn update<T: Serialize + DeserializeOwned>(
+        &self,
+        path: impl AsRef<str>,
+        mut change: impl FnMut(&mut T),
+    ) -> Result<(), Error> {
+        self.transact(|tx| tx.update(path.as_ref(), &mut change))
+    }
+
+    /// Removes one document, durably.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is absent.
+    pub fn remove(&self, path: impl AsRef<str>) -> Result<(), Error> {
+        self.transact(|tx| tx.remove(path.as_ref()))
+    }
+
+    /// Writes one JSON document that must be absent, durably.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if it is there.
+    pub fn create<T: Serialize + ?Sized>(
+        &self,
+        path: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), Error> {
+        self.transact(|tx| tx.create(path.as_ref(), value))
+    }
+
+    /// Whether there is such a document.
+    pub fn exists(&self, path: impl AsRef<str>) -> Result<bool, Error> {
+        Ok(self.version(path)?.is_some())
+    }
+
+    /// The version of a document; `None` if it is absent.
+    pub fn version(&self, path: impl AsRef<str>) -> Result<Option<Version>, Error> {
+        let path = DocPath::new(path)?;
+        self.enter()?;
+        let observation = read::seen(self.0.fs(), self.0.writer.view(), &path)?;
+        Ok(observation.seen.hash().map(Version))
+    }
+
+    /// All documents below a directory (`""` is the whole store), recursive, sorted.
+    pub fn list(&self, dir: impl AsRef<str>) -> Result<Vec<DocPath>, Error> {
+        self.enter()?;
+        let dir = directory(dir.as_ref())?;
+        Ok(read::names(self.0.fs(), self.0.writer.view(), &dir)?.0)
+    }
+
+    /// Makes every published document durable by itself, so that older journal can go.
+    ///
+    /// It happens by itself when the journal has grown, and on [`close`](Self::close).
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        self.enter()?;
+        Ok(self.0.writer.checkpoint(self.0.timeout())?)
+    }
+
+    /// What the opening of this handle found, and what it did.
+    pub fn recovery_report(&self) -> &Report {
+        &self.0.report
+    }
+
+    /// Checkpoints and lets the store go, for every clone of this handle.
+    ///
+    /// After `Ok` the files are durable by themselves, and the next opening has nothing to do.
+    /// After [`Error::Locked`] a commit of another thread is still running: nothing has changed,
+    /// and the store is let go with the last clone. After any other error it is let go all the
+    /// same, and everything committed is still durable: the journal has it. Later calls on clones
+    /// answer [`Error::Poisoned`].
+    pub fn close(self) -> Result<(), Error> {
+        self.enter()?;
+        let closed = self.0.writer.close(self.0.timeout());
+        if !matches!(closed, Err(CommitError::Locked { .. } | CommitError::Forked)) {
+            drop(self.0.open.write().unwrap_or_else(PoisonError::into_inner).take());
+        }
+        Ok(closed?)
+    }
+
+    fn committed_bytes(&self, path: &DocPath) -> Result<Option<Vec<u8>>, Error> {
+        self.enter()?;
+        Ok(read::bytes(self.0.fs(), self.0.writer.view(), path)?.0)
+    }
+
+    /// The handle is open, and this is not the inside of its own `transact`.
+    pub(crate) fn enter(&self) -> Result<(), Error> {
+        let nested = TRANSACTING.with_borrow(|stores| stores.contains(&self.id()));
+        if nested { Err(Error::Nested) } else { self.0.check_open() }
+    }
+
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+}
+
+/// Marks the inside of a `transact` on this thread, also while it unwinds.
+struct Inside;
+
+impl Inside {
+    fn enter(store: &Store) -> Self {
+        TRANSACTING.with_borrow_mut(|stores| stores.push(store.id()));
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        TRANSACTING.with_borrow_mut(|stores| {
+            stores.pop();
+        });
+    }
+}
+
+/// Twice as long each time, from 1 ms to about a quarter of a second, and never for two alike.
+fn back_off(retries: u32) {
+    let most = 1_000_u64 << retries.min(8);
+    let jitter = RandomState::new().hash_one(retries) % most;
+    std::thread::sleep(Duration::from_micros(most / 2 + jitter / 2));
+}
+
+/// A directory of documents: the root, or a path that could be a document's.
+pub(crate) fn directory(dir: &str) -> Result<String, Error> {
+    let dir = dir.strip_suffix('/').unwrap_or(dir);
+    if dir.is_empty() { Ok(String::new()) } else { Ok(DocPath::new(dir)?.to_string()) }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}

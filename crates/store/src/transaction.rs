@@ -1,0 +1,365 @@
+//! A set of changes that becomes durable and visible together.
+
+use std::collections::btree_map::Entry;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use filepact_commit::{
+    Change, Committed, Content, Listed, Observation, Request, prepare_bytes, prepare_reader,
+};
+use filepact_fs::{DocPath, File, read_full, read_to_end};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::prepare_error;
+use crate::store::directory;
+use crate::{Error, Store, Version, json, read};
+
+/// A set of changes that becomes durable and visible together, or not at all.
+///
+/// It sees its own changes. Whatever it reads, finds absent or lists is checked again at
+/// [`commit`](Self::commit): if anybody has changed it since, the commit is
+/// [`Error::Conflict`] and nothing has changed. A put of a document that was not read never
+/// conflicts: the last one wins.
+///
+/// Dropping it rolls it back.
+#[derive(Debug)]
+#[must_use = "a transaction does nothing until it is committed"]
+pub struct Transaction {
+    store: Store,
+    request: Request,
+    /// Everything committed up to here has left what was read alone.
+    checked: u64,
+    /// What it read and somebody has changed since.
+    conflict: Option<Vec<String>>,
+}
+
+impl Transaction {
+    pub(crate) fn new(store: Store) -> Self {
+        let checked = store.0.writer.view().committed();
+        Self { store, request: Request::default(), checked, conflict: None }
+    }
+
+    /// Reads a JSON document.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Json`]; [`Error::Conflict`] if something read earlier has
+    /// changed since, so that the two would not be of one moment.
+    pub fn read<T: DeserializeOwned>(&mut self, path: impl AsRef<str>) -> Result<T, Error> {
+        let path = path.as_ref();
+        self.get(path)?.ok_or_else(|| Error::not_found(path))
+    }
+
+    /// Reads a JSON document; `None` if it is absent.
+    pub fn get<T: DeserializeOwned>(&mut self, path: impl AsRef<str>) -> Result<Option<T>, Error> {
+        let path = DocPath::new(path)?;
+        self.bytes(&path)?.map(|bytes| json::decode(&path, &bytes)).transpose()
+    }
+
+    /// Reads a document, whatever it holds; `None` if it is absent.
+    pub fn read_bytes(&mut self, path: impl AsRef<str>) -> Result<Option<Vec<u8>>, Error> {
+        self.bytes(&DocPath::new(path)?)
+    }
+
+    /// Opens a document for reading, in constant memory; `None` if it is absent.
+    ///
+    /// The reader keeps the content as it is now, whatever is committed later.
+    pub fn reader(&mut self, path: impl AsRef<str>) -> Result<Option<Reader>, Error> {
+        let path = DocPath::new(path)?;
+        if let Some(change) = self.request.changes.get(&path) {
+            return Ok(match change {
+                Change::Remove => None,
+                Change::Put { content: Content::Inline { bytes, .. }, .. } => {
+                    Some(Reader::of(Source::Memory(io::Cursor::new(bytes.to_vec()))))
+                }
+                Change::Put { content: Content::Large { file, .. }, .. } => {
+                    Some(Reader::of(Source::File { file: Arc::clone(file), offset: 0 }))
+                }
+            });
+        }
+        self.store.0.check_open()?;
+        let writer = &self.store.0.writer;
+        let (file, observation) = read::file(self.store.0.fs(), writer.view(), &path)?;
+        self.observe(&path, observation)?;
+        Ok(file.map(|file| Reader::of(Source::File { file: file.into(), offset: 0 })))
+    }
+
+    /// Whether there is such a document.
+    pub fn exists(&mut self, path: impl AsRef<str>) -> Result<bool, Error> {
+        Ok(self.version(path)?.is_some())
+    }
+
+    /// The version of a document; `None` if it is absent.
+    pub fn version(&mut self, path: impl AsRef<str>) -> Result<Option<Version>, Error> {
+        let path = DocPath::new(path)?;
+        match self.request.changes.get(&path) {
+            Some(Change::Put { content, .. }) => return Ok(Some(Version(content.hash()))),
+            Some(Change::Remove) => return Ok(None),
+            None => {}
+        }
+        self.store.0.check_open()?;
+        let observation = read::seen(self.store.0.fs(), self.store.0.writer.view(), &path)?;
+        self.observe(&path, observation)?;
+        Ok(observation.seen.hash().map(Version))
+    }
+
+    /// All documents below a directory (`""` is the whole store), recursive, sorted.
+    pub fn list(&mut self, dir: impl AsRef<str>) -> Result<Vec<DocPath>, Error> {
+        self.store.0.check_open()?;
+        let dir = directory(dir.as_ref())?;
+        let (names, _) = read::names(self.store.0.fs(), self.store.0.writer.view(), &dir)?;
+        self.check_moment()?;
+        let mut listed = names.clone();
+        match self.request.reads.lists.entry(dir.clone()) {
+            Entry::Vacant(entry) => drop(entry.insert(Listed { names })),
+            Entry::Occupied(entry) if entry.get().names == names => {}
+            Entry::Occupied(_) => return Err(self.conflicted(vec![format!("{dir}/")])),
+        }
+        let below = |path: &DocPath| {
+            dir.is_empty() || path.strip_prefix(&*dir).is_some_and(|rest| rest.starts_with('/'))
+        };
+        listed.retain(|path| !matches!(self.request.changes.get(path), Some(Change::Remove)));
+        for (path, change) in &self.request.changes {
+            if matches!(change, Change::Put { .. }) && below(path) {
+                listed.push(path.clone());
+            }
+        }
+        listed.sort();
+        listed.dedup();
+        Ok(listed)
+    }
+
+    /// Writes a JSON document, new or in place of the present one.
+    pub fn write<T: Serialize + ?Sized>(
+        &mut self,
+        path: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), Error> {
+        let path = DocPath::new(path)?;
+        let bytes = self.store.0.options.json.encode(&path, value)?;
+        self.put(&path, bytes, None)
+    }
+
+    /// Writes a JSON document, with this mode if it is new: 0o600 for a secret.
+    pub fn write_with<T: Serialize + ?Sized>(
+        &mut self,
+        path: impl AsRef<str>,
+        value: &T,
+        mode: u32,
+    ) -> Result<(), Error> {
+        let path = DocPath::new(path)?;
+        let bytes = self.store.0.options.json.encode(&path, value)?;
+        self.put(&path, bytes, Some(mode))
+    }
+
+    /// Writes a document of any content.
+    pub fn write_bytes(
+        &mut self,
+        path: impl AsRef<str>,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Result<(), Error> {
+        self.put(&DocPath::new(path)?, bytes.into(), None)
+    }
+
+    /// Writes a document from a reader, in constant memory.
+    ///
+    /// The body is on the disk, synced, when this returns; it becomes the document at commit.
+    pub fn write_from(
+        &mut self,
+        path: impl AsRef<str>,
+        mut source: impl Read,
+    ) -> Result<(), Error> {
+        let path = DocPath::new(path)?;
+        self.store.0.check_open()?;
+        let inline_max = self.store.0.options.inline_max;
+        let content = prepare_reader(self.store.0.fs(), &path, &mut source, inline_max)
+            .map_err(|error| prepare_error(&path, error))?;
+        self.request.changes.insert(path, Change::Put { content, mode: None });
+        Ok(())
+    }
+
+    /// Writes a JSON document that must be absent, now and at commit.
+    ///
+    /// # Errors
+    /// [`Error::Exists`].
+    pub fn create<T: Serialize + ?Sized>(
+        &mut self,
+        path: impl AsRef<str>,
+        value: &T,
+    ) -> Result<(), Error> {
+        let path = path.as_ref();
+        if self.exists(path)? {
+            return Err(Error::Exists { path: path.to_owned() });
+        }
+        self.write(path, value)
+    }
+
+    /// Reads a JSON document, changes it and writes it. One that `change` leaves as it was is not
+    /// written.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is absent.
+    pub fn update<T: Serialize + DeserializeOwned>(
+        &mut self,
+        path: impl AsRef<str>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<(), Error> {
+        let path = DocPath::new(path)?;
+        let mut value: T = self.read(&path)?;
+        let encode = |value: &T| self.store.0.options.json.encode(&path, value);
+        let before = encode(&value)?;
+        change(&mut value);
+        let after = encode(&value)?;
+        if before == after { Ok(()) } else { self.put(&path, after, None) }
+    }
+
+    /// Removes a document.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is absent.
+    pub fn remove(&mut self, path: impl AsRef<str>) -> Result<(), Error> {
+        let path = DocPath::new(path)?;
+        if !self.exists(&path)? {
+            return Err(Error::not_found(&path));
+        }
+        self.request.changes.insert(path, Change::Remove);
+        Ok(())
+    }
+
+    /// Expects the committed document to have this version when the transaction commits; `None`
+    /// expects it to be absent. If it is otherwise, the commit is [`Error::Conflict`].
+    pub fn expect(&mut self, path: impl AsRef<str>, version: Option<Version>) -> Result<(), Error> {
+        let expected = version.map(|version| version.0);
+        self.request.reads.expected.insert(DocPath::new(path)?, expected);
+        Ok(())
+    }
+
+    /// Says who commits this and why, for the log.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.request.note = Some(note.into());
+    }
+
+    /// Commits.
+    ///
+    /// After `Ok` the changes are durable and every document is at its path. Without changes
+    /// nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], [`Error::Refused`], [`Error::Locked`], [`Error::Io`] and
+    /// [`Error::Poisoned`]: nothing has changed. [`Error::CommitUnknown`]: it counts or it does
+    /// not, as a whole; opening the store again settles it. [`Error::Unpublished`]: **it is
+    /// committed and durable**, do not repeat it.
+    pub fn commit(self) -> Result<Committed, Error> {
+        if let Some(paths) = self.conflict {
+            return Err(Error::Conflict { paths });
+        }
+        self.store.enter()?;
+        let shared = &self.store.0;
+        if self.request.changes.is_empty() && self.request.reads.expected.is_empty() {
+            return Ok(Committed { txn: self.checked, rescued: Vec::new() });
+        }
+        Ok(shared.writer.commit(self.request, shared.timeout())?)
+    }
+
+    /// Drops the changes. Nothing has changed.
+    pub fn rollback(self) {
+        drop(self);
+    }
+
+    /// The conflict that this transaction has run into, if any.
+    pub(crate) fn conflict(&self) -> Option<Error> {
+        self.conflict.clone().map(|paths| Error::Conflict { paths })
+    }
+
+    fn put(&mut self, path: &DocPath, bytes: Vec<u8>, mode: Option<u32>) -> Result<(), Error> {
+        self.store.0.check_open()?;
+        let inline_max = self.store.0.options.inline_max;
+        let content = prepare_bytes(self.store.0.fs(), path, bytes, inline_max)?;
+        self.request.changes.insert(path.clone(), Change::Put { content, mode });
+        Ok(())
+    }
+
+    fn bytes(&mut self, path: &DocPath) -> Result<Option<Vec<u8>>, Error> {
+        match self.request.changes.get(path) {
+            Some(Change::Put { content: Content::Inline { bytes, .. }, .. }) => {
+                return Ok(Some(bytes.to_vec()));
+            }
+            Some(Change::Put { content: Content::Large { file, .. }, .. }) => {
+                return Ok(Some(read_to_end(&**file)?));
+            }
+            Some(Change::Remove) => return Ok(None),
+            None => {}
+        }
+        self.store.0.check_open()?;
+        let (bytes, observation) =
+            read::bytes(self.store.0.fs(), self.store.0.writer.view(), path)?;
+        self.observe(path, observation)?;
+        Ok(bytes)
+    }
+
+    /// Joins what was seen to the read set. What was seen before must be the same still.
+    fn observe(&mut self, path: &DocPath, observation: Observation) -> Result<(), Error> {
+        match self.request.reads.documents.entry(path.clone()) {
+            Entry::Vacant(entry) => drop(entry.insert(observation)),
+            Entry::Occupied(entry) if entry.get().seen.hash() == observation.seen.hash() => {}
+            Entry::Occupied(_) => return Err(self.conflicted(vec![path.to_string()])),
+        }
+        self.check_moment()
+    }
+
+    /// Everything read so far is as of now, so that all of it is of one moment.
+    fn check_moment(&mut self) -> Result<(), Error> {
+        let view = self.store.0.writer.view();
+        let committed = view.committed();
+        if committed == self.checked {
+            return Ok(());
+        }
+        let changed: Vec<String> = self
+            .request
+            .reads
+            .documents
+            .iter()
+            .filter(|(path, observation)| view.seq_of(path) > observation.at)
+            .map(|(path, _)| path.to_string())
+            .collect();
+        if !changed.is_empty() {
+            return Err(self.conflicted(changed));
+        }
+        self.checked = committed;
+        Ok(())
+    }
+
+    fn conflicted(&mut self, paths: Vec<String>) -> Error {
+        self.conflict = Some(paths.clone());
+        Error::Conflict { paths }
+    }
+}
+
+/// The content of a document, as it was when the reader was made.
+#[derive(Debug)]
+pub struct Reader(Source);
+
+#[derive(Debug)]
+enum Source {
+    Memory(io::Cursor<Vec<u8>>),
+    File { file: Arc<dyn File>, offset: u64 },
+}
+
+impl Reader {
+    fn of(source: Source) -> Self {
+        Self(source)
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Source::Memory(cursor) => cursor.read(buffer),
+            Source::File { file, offset } => {
+                let read = read_full(&**file, buffer, *offset).map_err(io::Error::other)?;
+                *offset += read as u64;
+                Ok(read)
+            }
+        }
+    }
+}

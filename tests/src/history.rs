@@ -1,0 +1,109 @@
+//! Short histories: transactions over two documents, and what must be found after each.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use filepact::{Error, Store};
+
+/// Bodies over this many bytes are large; small here, so that the simulation is quick.
+pub const INLINE_MAX: usize = 2_000;
+
+/// What one transaction does to one document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Op {
+    /// A document that is not there yet.
+    New,
+    /// The same length, other content.
+    Replace,
+    /// Longer.
+    Grow,
+    /// Shorter.
+    Shrink,
+    /// Beyond `inline_max`.
+    Large,
+    /// Gone.
+    Remove,
+    /// A document in a directory that is not there yet.
+    NewDir,
+}
+
+/// Every kind of change.
+pub const OPS: [Op; 7] =
+    [Op::New, Op::Replace, Op::Grow, Op::Shrink, Op::Large, Op::Remove, Op::NewDir];
+
+/// What a transaction does to the first and to the second document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Txn(pub Op, pub Op);
+
+impl fmt::Debug for Txn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}+{:?}", self.0, self.1)
+    }
+}
+
+/// Document contents by path.
+pub type Tree = BTreeMap<String, Vec<u8>>;
+
+/// Every transaction over two documents; of two that differ only in which document is which, one.
+pub fn transactions() -> Vec<Txn> {
+    let mut all = Vec::new();
+    for first in OPS {
+        for second in OPS.into_iter().filter(|second| *second >= first) {
+            all.push(Txn(first, second));
+        }
+    }
+    all
+}
+
+/// The documents before the first transaction.
+pub fn before() -> Tree {
+    ["a", "b"].into_iter().map(|slot| (format!("{slot}.json"), body(slot, 0, 300))).collect()
+}
+
+/// Runs transaction number `number` (from 1) on the store, and on the tree that models it.
+pub fn run(store: &Store, txn: Txn, number: usize, tree: &mut Tree) -> Result<(), Error> {
+    let mut after = tree.clone();
+    let outcome = store.transact(|tx| {
+        after.clone_from(tree);
+        for (slot, op) in [("a", txn.0), ("b", txn.1)] {
+            let (path, content) = change(slot, op, number, tree);
+            match content {
+                Some(content) => {
+                    tx.write_bytes(&path, content.clone())?;
+                    after.insert(path, content);
+                }
+                None => {
+                    tx.remove(&path)?;
+                    after.remove(&path);
+                }
+            }
+        }
+        Ok(())
+    });
+    // What an error leaves, the caller says; the model follows what was asked for.
+    *tree = after;
+    outcome
+}
+
+/// The path that an operation touches, and the content it leaves there.
+fn change(slot: &str, op: Op, number: usize, tree: &Tree) -> (String, Option<Vec<u8>>) {
+    let present = format!("{slot}.json");
+    let len = tree.get(&present).map_or(300, Vec::len);
+    match op {
+        Op::New => (format!("{slot}-new.json"), Some(body(slot, number, 200))),
+        Op::Replace => (present, Some(body(slot, number, len))),
+        Op::Grow => (present, Some(body(slot, number, len + 700))),
+        Op::Shrink => (present, Some(body(slot, number, len / 2))),
+        Op::Large => (present, Some(body(slot, number, 3 * INLINE_MAX))),
+        Op::NewDir => (format!("new-{slot}/deep/{slot}.json"), Some(body(slot, number, 250))),
+        // What is gone already cannot be removed again: it comes back.
+        Op::Remove if !tree.contains_key(&present) => (present, Some(body(slot, number, 100))),
+        Op::Remove => (present, None),
+    }
+}
+
+/// A body that no other document and no other transaction has.
+pub fn body(slot: &str, number: usize, len: usize) -> Vec<u8> {
+    let line = format!("{slot} {number} ");
+    line.bytes().cycle().take(len).collect()
+}

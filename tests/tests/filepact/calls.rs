@@ -1,0 +1,76 @@
+//! How many calls a commit costs, counted at the seam: a regression shows without a clock.
+
+use filepact_simfs::SimFs;
+use filepact_tests::crash::{open, prepared};
+
+fn commit(sim: &SimFs, store: &filepact::Store, documents: usize, round: u8) -> Vec<String> {
+    sim.record();
+    let mut tx = store.begin().expect("the store is open");
+    for n in 0..documents {
+        tx.write_bytes(format!("{n}.json"), vec![b'a' + round; 500]).expect("a valid path");
+    }
+    tx.commit().expect("nothing stands in the way");
+    sim.call_log()
+}
+
+fn count(calls: &[String], op: &str) -> usize {
+    calls.iter().filter(|call| call.starts_with(op)).count()
+}
+
+#[test]
+fn a_commit_of_any_number_of_small_documents_costs_one_sync() {
+    for documents in [1, 3, 10, 30] {
+        let sim = prepared();
+        let store = open(&sim);
+        commit(&sim, &store, documents, 1);
+        let calls = commit(&sim, &store, documents, 2);
+        let syncs: Vec<_> = calls.iter().filter(|call| call.starts_with("sync")).collect();
+        assert_eq!(syncs.len(), 1, "{syncs:?}");
+        assert!(syncs[0].starts_with("sync .filepact/journal/"), "{syncs:?}");
+        assert_eq!(count(&calls, "write .filepact/journal/"), 1, "one write for the whole group");
+        assert_eq!(count(&calls, "write .filepact/state"), 2, "committed, published");
+        assert_eq!(count(&calls, "rename"), documents, "one exchange for each document");
+    }
+}
+
+#[test]
+fn an_empty_transaction_makes_no_call_at_all() {
+    let sim = prepared();
+    let store = open(&sim);
+    sim.record();
+    store.begin().expect("the store is open").commit().expect("there is nothing to do");
+    assert_eq!(sim.call_log(), Vec::<String>::new());
+}
+
+#[test]
+fn a_document_that_an_update_leaves_as_it_was_is_not_written() {
+    let sim = prepared();
+    let store = open(&sim);
+    store.write("n.json", &1).expect("nothing stands in the way");
+    sim.record();
+    store.update("n.json", |n: &mut i32| *n += 0).expect("nothing stands in the way");
+    assert_eq!(count(&sim.call_log(), "write"), 0);
+    store.update("n.json", |n: &mut i32| *n += 1).expect("nothing stands in the way");
+    assert_eq!(store.read::<i32>("n.json").expect("it is there"), 2);
+}
+
+#[test]
+fn opening_a_closed_store_walks_no_documents() {
+    let sim = prepared();
+    let store = open(&sim);
+    for round in 0..20 {
+        let mut tx = store.begin().expect("the store is open");
+        for n in 0..20 {
+            tx.write_bytes(format!("{round}/{n}.json"), "x").expect("a valid path");
+        }
+        tx.commit().expect("nothing stands in the way");
+    }
+    store.close().expect("nothing fails here");
+    sim.record();
+    drop(open(&sim));
+    let calls = sim.call_log();
+    let outside: Vec<_> =
+        calls.iter().filter(|call| call.contains('/') && !call.contains(".filepact")).collect();
+    assert!(outside.is_empty(), "{outside:?}");
+    assert!(calls.len() < 60, "{} calls", calls.len());
+}

@@ -1,0 +1,186 @@
+//! Full disks, failed syncs, short writes, interrupted calls.
+
+use filepact::{Error, Store};
+use filepact_simfs::{Fault, FaultKind, Grain, Profile, SimFs, When, errno};
+use filepact_tests::crash::{documents, open, options, prepared};
+use filepact_tests::history::{self, Op, Tree, Txn};
+
+/// What a fault at one call has led to.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Done,
+    /// The caller was told that nothing has changed.
+    Unchanged,
+    /// Committed, or perhaps committed.
+    Told,
+}
+
+const TXNS: [Txn; 4] = [
+    Txn(Op::Replace, Op::New),
+    Txn(Op::Large, Op::Shrink),
+    Txn(Op::Remove, Op::NewDir),
+    Txn(Op::Grow, Op::Large),
+];
+
+fn attempt(store: &Store, txn: Txn, tree: &mut Tree) -> (Outcome, Option<Error>) {
+    match history::run(store, txn, 1, tree) {
+        Ok(()) => (Outcome::Done, None),
+        Err(error @ (Error::CommitUnknown { .. } | Error::Unpublished { .. })) => {
+            (Outcome::Told, Some(error))
+        }
+        Err(error) => (Outcome::Unchanged, Some(error)),
+    }
+}
+
+/// Strikes every call of a transaction and of the checkpoint after it with a fault.
+fn sweep(kind: FaultKind, sticky: bool) -> u32 {
+    let mut struck = 0;
+    for txn in TXNS {
+        for nth in 0.. {
+            let sim = prepared();
+            let store = open(&sim);
+            let before = documents(&sim);
+            let begin = sim.calls();
+            sim.fault(Fault { at: When::Call(begin + 1 + nth), kind, sticky });
+            let mut after = before.clone();
+            let (outcome, error) = attempt(&store, txn, &mut after);
+            let checkpoint = store.checkpoint();
+            let calls = sim.calls() - begin;
+            let story =
+                || format!("{txn:?}, {kind:?} at call {nth}: {outcome:?} {error:?} {checkpoint:?}");
+            let allowed = match outcome {
+                Outcome::Done => vec![after.clone()],
+                Outcome::Unchanged => vec![before.clone()],
+                Outcome::Told => vec![before.clone(), after.clone()],
+            };
+            drop(store);
+            sim.clear_faults();
+            let cuts = sim.world().power_cut(&Profile::Strict(Grain::Page), 6, nth);
+            for world in cuts.worlds.iter().chain([&sim]) {
+                let store = options().open_with(world.actor()).unwrap_or_else(|error| {
+                    panic!("{}\nit does not open again: {error:?}\n{}", story(), world.dump())
+                });
+                let now = documents(world);
+                assert!(allowed.contains(&now), "{}\n{:?}", story(), now.keys());
+                if matches!(error, Some(Error::Unpublished { .. })) {
+                    assert_eq!(now, after, "{}", story());
+                }
+                let rescued = store.status().expect("it answers").rescued;
+                assert!(rescued.is_empty(), "{}: {rescued:?}", story());
+                let mut next = now;
+                history::run(&store, Txn(Op::Grow, Op::New), 2, &mut next).expect("all is well");
+                assert_eq!(documents(world), next, "{}", story());
+            }
+            if nth >= calls {
+                break;
+            }
+            struck += 1;
+        }
+    }
+    struck
+}
+
+#[test]
+fn an_io_error_at_any_call_leaves_all_or_nothing() {
+    assert!(sweep(FaultKind::Error(errno::IO), false) > 100);
+    assert!(sweep(FaultKind::Error(errno::IO), true) > 20);
+}
+
+#[test]
+fn a_full_disk_at_any_call_leaves_all_or_nothing() {
+    assert!(sweep(FaultKind::Error(errno::NOSPC), false) > 100);
+    assert!(sweep(FaultKind::Error(errno::DQUOT), true) > 20);
+}
+
+#[test]
+fn a_read_only_remount_or_a_lack_of_descriptors_leaves_all_or_nothing() {
+    assert!(sweep(FaultKind::Error(errno::ROFS), true) > 20);
+    assert!(sweep(FaultKind::Error(errno::MFILE), false) > 100);
+}
+
+#[test]
+fn short_and_interrupted_calls_are_gone_on_with() {
+    for kind in [FaultKind::ShortWrite, FaultKind::ShortRead] {
+        for txn in TXNS {
+            let sim = prepared();
+            let store = open(&sim);
+            let mut tree = documents(&sim);
+            sim.fault(Fault { at: When::Call(1), kind, sticky: true });
+            let (outcome, error) = attempt(&store, txn, &mut tree);
+            assert_eq!(outcome, Outcome::Done, "{kind:?} {error:?}");
+            store.checkpoint().expect("short transfers are gone on with");
+            drop(store);
+            sim.clear_faults();
+            drop(open(&sim));
+            assert_eq!(documents(&sim), tree);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_before_the_commit_point_changes_nothing_and_the_next_commit_works() {
+    for free in [0, 4096, 8192, 16_384, 40_000] {
+        let sim = prepared();
+        let store = open(&sim);
+        let before = documents(&sim);
+        sim.set_free_space(free);
+        let big = vec![b'x'; 60_000];
+        let error = store
+            .transact(|tx| {
+                tx.write_bytes("a.json", big.clone())?;
+                tx.write_bytes("b.json", big.clone())
+            })
+            .expect_err("there is no room");
+        assert!(matches!(error, Error::Io { .. }), "{error:?}");
+        assert_eq!(documents(&sim), before);
+        sim.set_free_space(None);
+        let mut tree = before;
+        history::run(&store, Txn(Op::Grow, Op::Grow), 1, &mut tree).expect("there is room again");
+        assert_eq!(documents(&sim), tree);
+        assert!(store.check().expect("it can be checked").problems.is_empty());
+    }
+}
+
+#[test]
+fn nothing_is_acknowledged_after_a_failed_sync_until_the_store_is_opened_again() {
+    let sim = prepared();
+    let store = open(&sim);
+    let at = When::Matching { op: "sync", path_contains: String::new(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::IO), sticky: false });
+    let first = store.write("a.json", &1).expect_err("the journal's sync fails");
+    assert!(matches!(first, Error::CommitUnknown { .. }), "{first:?}");
+    for _ in 0..3 {
+        let later = store.write("b.json", &1).expect_err("the handle has stopped");
+        assert!(matches!(later, Error::Poisoned), "{later:?}");
+    }
+    assert!(store.status().expect("it answers").failed);
+    drop(store);
+    open(&sim).write("b.json", &1).expect("opening again settles it");
+}
+
+#[test]
+fn damage_in_the_journal_refuses_to_open_and_changes_nothing() {
+    let sim: SimFs = prepared();
+    let store = open(&sim);
+    for n in 0..5 {
+        store.write("a.json", &n).expect("nothing stands in the way");
+    }
+    drop(store);
+    sim.write_back_all();
+    let segment = sim.tree().into_keys().find(|path| path.contains("/journal/0")).expect("one");
+    let len =
+        sim.read(&segment).expect("it is there").iter().rposition(|b| *b == b'}').expect("a line");
+    for offset in (0..len as u64).step_by(37) {
+        let hurt = sim.fork();
+        hurt.damage(&segment, filepact_simfs::Damage::FlipBit { offset, bit: 2 });
+        let before = hurt.fingerprint();
+        match options().open_with(hurt.actor()) {
+            Err(Error::Corrupt { segment: named, offset: at, .. }) => {
+                assert!(named.contains("journal/0"), "{named}");
+                assert!(at <= offset, "byte {offset} is damaged, {at} was named");
+            }
+            other => panic!("byte {offset}: {other:?}"),
+        }
+        assert_eq!(hurt.fingerprint(), before, "nothing is changed");
+    }
+}
