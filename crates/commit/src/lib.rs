@@ -5,9 +5,10 @@
 //! other module here is one of these steps, or what two of them share:
 //!
 //! ```text
-//! prepare  C1    queue  C2    validate  C4    stage  C5    publish  C8    checkpoint
-//!                live, list, outside: what is at a path now, and is it ours?
-//!                view: what the threads of one handle know of committed documents
+//! prepare  C1   queue  C2   validate  C4   group, stage  C5   publication, publish  C8   checkpoint
+//! request, read_set        what a transaction asks for, and what it has seen
+//! live, list, outside      what is at a path now, and is it ours?
+//! view                     what the threads of one handle know of committed documents
 //! ```
 //!
 //! Redo only: once the journal's sync has returned, a transaction is committed, always. Nothing
@@ -15,14 +16,17 @@
 
 mod checkpoint;
 mod error;
+mod group;
 mod layout;
 mod list;
 mod live;
 mod outside;
 mod prepare;
+mod publication;
 mod publish;
 mod queue;
 mod read_set;
+mod request;
 mod stage;
 mod validate;
 mod view;
@@ -39,6 +43,7 @@ pub use outside::{Rescued, is_plainly_was, rescue, rescued_edits};
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_reader};
 pub use publish::{Displaced, Swap, remove_document, settle};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};
-pub use stage::{Dress, StageNames, Staged, stage_bytes, stage_copy, stage_link, stage_name_seq};
+pub use request::{Change, Committed, Request};
+pub use stage::{Dress, StageNames, Staged, stage_bytes, stage_copy, stage_name_seq};
 pub use view::{Found, Known, View};
-pub use writer::{Change, Committed, JournalStatus, Limits, Quiet, Request, Writer, WriterParts};
+pub use writer::{JournalStatus, Limits, Quiet, Writer, WriterParts};

@@ -49,15 +49,13 @@ pub fn stage_bytes(
 
 /// Stages a large body: `file` holds it, synced. Its name `body` is what the record says, and what
 /// keeps it until a checkpoint covers the record; the document gets a second link.
-pub fn stage_link(
+pub(crate) fn stage_link(
     file: &dyn File,
-    body: Option<&str>,
+    body: &str,
     dress: Dress<'_>,
     at: String,
 ) -> Result<Staged, FsError> {
-    if let Some(body) = body {
-        file.link(&stage_body_path(body))?;
-    }
+    file.link(&stage_body_path(body))?;
     dress_and_link(file, dress, at)
 }
 

@@ -1,57 +1,16 @@
 //! The steps of a commit, in order.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use filepact_fs::{DocPath, Fs, FsError, Latched, Time};
-use filepact_journal::{
-    AppendError, Appended, Body, Commit, Journal, Put, RecordKind, Remove, State, StateFile, Was,
-    Words,
-};
+use filepact_fs::{Fs, FsError, Latched};
+use filepact_journal::{AppendError, Appended, Journal, RecordKind, State, StateFile, Words};
 
-use crate::publish::Swap;
+use crate::group::StagedGroup;
+use crate::publication::Publication;
 use crate::queue::{Queue, Turn};
-use crate::validate::{Target, Validated, Validation};
-use crate::{
-    CheckpointMark, CommitError, Content, Displaced, Dress, ReadSet, Rescued, StageNames, Staged,
-    Stamped, View, look, remove_document, settle, stage_body_path, stage_bytes, stage_link,
-    sync_documents,
-};
-
-/// One change of a transaction.
-#[derive(Debug)]
-pub enum Change {
-    /// The document gets this body.
-    Put {
-        /// The body.
-        content: Content,
-        /// The mode, if the document is new; 0666 less the umask otherwise.
-        mode: Option<u32>,
-    },
-    /// The document goes.
-    Remove,
-}
-
-/// What a transaction asks for.
-#[derive(Debug, Default)]
-pub struct Request {
-    /// The changes, one a document.
-    pub changes: BTreeMap<DocPath, Change>,
-    /// What they may depend on.
-    pub reads: ReadSet,
-    /// Who and why.
-    pub note: Option<String>,
-}
-
-/// A transaction that is durable and visible.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// Its number.
-    pub txn: u64,
-    /// Outside edits that it displaced unseen; they lie in `rescued/`.
-    pub rescued: Vec<Rescued>,
-}
+use crate::validate::Validation;
+use crate::{CommitError, Committed, Request, Rescued, StageNames, View};
 
 /// What recovery leaves and a writer starts from.
 #[derive(Debug)]
@@ -80,8 +39,8 @@ pub struct Limits {
 /// The writing side of a handle.
 #[derive(Debug)]
 pub struct Writer {
-    fs: Arc<Latched>,
-    view: View,
+    pub(crate) fs: Arc<Latched>,
+    pub(crate) view: View,
     queue: Queue,
     inner: Mutex<Inner>,
     limits: Limits,
@@ -90,44 +49,19 @@ pub struct Writer {
 }
 
 #[derive(Debug)]
-struct Inner {
-    journal: Journal,
+pub(crate) struct Inner {
+    pub(crate) journal: Journal,
     state_file: StateFile,
-    state: State,
+    pub(crate) state: State,
     names: StageNames,
     /// A group that is committed and not published whole.
-    pending: Option<Pending>,
+    pending: Option<Publication>,
     /// Large bodies whose names go with the next checkpoint.
-    bodies: Vec<String>,
-    rescued: Vec<Rescued>,
+    pub(crate) bodies: Vec<String>,
     /// Why the last checkpoint did not happen.
     deferred: Option<String>,
     /// The store may be somebody else's by now.
     closed: bool,
-}
-
-/// C8 so far.
-#[derive(Debug)]
-struct Pending {
-    txn: u64,
-    todo: VecDeque<Publish>,
-    rescued: Vec<Rescued>,
-}
-
-/// One document on its way to its path, or out of it.
-#[derive(Debug)]
-struct Publish {
-    path: String,
-    was: Option<Was>,
-    txn: u64,
-    time: Time,
-    /// What becomes the document; `None` removes it.
-    staged: Option<Staged>,
-    /// Where that lies in `stage/`, and then what it displaced.
-    at: String,
-    /// Whether the swap is done, and what it left. A swap that is done is never done again: a
-    /// second exchange would bring the old body back.
-    swapped: Option<Displaced>,
 }
 
 impl Writer {
@@ -146,7 +80,6 @@ impl Writer {
                 names,
                 pending: None,
                 bodies: Vec::new(),
-                rescued: Vec::new(),
                 deferred: None,
                 closed: false,
             }),
@@ -189,16 +122,13 @@ impl Writer {
         if request.changes.is_empty() {
             return Ok(Committed { txn: self.view.committed(), rescued: Vec::new() });
         }
-        let mut group = Group::default();
-        if let Err(error) = self.stage(inner, request, &validated, time, &mut group) {
-            self.unstage(&group);
-            return Err(error.into());
-        }
+        let (fs, first) = (&*self.fs, inner.journal.next_seq());
+        let mut group = StagedGroup::stage(fs, &mut inner.names, request, &validated, first, time)?;
         // C6, C7: the commit point is the return of the journal's sync.
         let appended = match inner.journal.append(std::mem::take(&mut group.records), time) {
             Ok(appended) => appended,
             Err(AppendError::Unchanged(error)) => {
-                self.unstage(&group);
+                group.unstage(fs);
                 return Err(error.into());
             }
             Err(AppendError::Unknown(source)) => {
@@ -222,13 +152,6 @@ impl Writer {
             inner.deferred = self.checkpoint_now(inner).err().map(|error| error.to_string());
         }
         Ok(Committed { txn: appended.last, rescued })
-    }
-
-    /// Makes every published document durable by itself, so that the journal can go.
-    pub fn checkpoint(&self, patience: Duration) -> Result<(), CommitError> {
-        let (_turn, mut inner) = self.enter(patience)?;
-        self.catch_up(&mut inner)?;
-        self.checkpoint_now(&mut inner)
     }
 
     /// Checkpoints, and takes no more commits, whatever becomes of the checkpoint.
@@ -263,11 +186,14 @@ impl Writer {
     }
 
     fn lock_inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// C2.
-    fn enter(&self, patience: Duration) -> Result<(Turn<'_>, MutexGuard<'_, Inner>), CommitError> {
+    pub(crate) fn enter(
+        &self,
+        patience: Duration,
+    ) -> Result<(Turn<'_>, MutexGuard<'_, Inner>), CommitError> {
         // A child of fork shares the lock on `open` with its parent: it must not write.
         if std::process::id() != self.pid {
             return Err(CommitError::Forked);
@@ -286,81 +212,12 @@ impl Writer {
     }
 
     /// C3: publishes what an earlier commit of this handle could not.
-    fn catch_up(&self, inner: &mut Inner) -> Result<(), CommitError> {
+    pub(crate) fn catch_up(&self, inner: &mut Inner) -> Result<(), CommitError> {
         match self.publish(inner) {
-            Ok(rescued) => {
-                inner.rescued.extend(rescued);
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             // For this caller nothing has changed.
             Err(CommitError::Unpublished { source, .. }) => Err(CommitError::Io(source)),
             Err(error) => Err(error),
-        }
-    }
-
-    /// C5: new files for the small bodies, links for the large ones, and the records.
-    fn stage(
-        &self,
-        inner: &mut Inner,
-        request: Request,
-        validated: &Validated,
-        time: Time,
-        group: &mut Group,
-    ) -> Result<(), FsError> {
-        let first = inner.journal.next_seq();
-        if !validated.adopted.is_empty() {
-            let adopted = validated.adopted.iter().map(|adopted| adopted.record.clone());
-            group.records.extend(adopted);
-            let commit = Commit { time, note: None, outside: true };
-            group.records.push(RecordKind::Commit(commit));
-        }
-        for (path, change) in request.changes {
-            let seq = first + group.records.len() as u64;
-            let Target { was, attrs, dir } = &validated.targets[&path];
-            let at = inner.names.swap(seq);
-            let record = match change {
-                Change::Remove => {
-                    group.removals.insert(seq, at);
-                    RecordKind::Remove(Remove { path: path.to_string(), was: was.clone() })
-                }
-                Change::Put { content, mode } => {
-                    let dress = Dress { attrs: attrs.as_ref(), mode, ids: None, time };
-                    let (hash, len) = (content.hash(), content.len());
-                    let (staged, body) = match content {
-                        Content::Inline { bytes, .. } => {
-                            let staged = stage_bytes(&*self.fs, dir, &bytes, dress, at)?;
-                            (staged, Body::Inline(bytes))
-                        }
-                        Content::Large { file, .. } => {
-                            let name = inner.names.body();
-                            group.bodies.push(name.clone());
-                            let staged = stage_link(&*file, Some(&name), dress, at)?;
-                            (staged, Body::Staged(name))
-                        }
-                    };
-                    let (mode, uid, gid) = staged.owner;
-                    group.staged.insert(seq, staged);
-                    let (path, was) = (path.to_string(), was.clone());
-                    RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body })
-                }
-            };
-            group.records.push(record);
-        }
-        let commit = Commit { time, note: request.note, outside: false };
-        group.records.push(RecordKind::Commit(commit));
-        if !group.bodies.is_empty() {
-            // Before C6: a durable record must not name a body whose own name can still be lost.
-            self.fs.sync_dir(crate::STAGE)?;
-        }
-        Ok(())
-    }
-
-    /// Takes back C5. A name that cannot be removed now is swept by the next opening.
-    fn unstage(&self, group: &Group) {
-        let swaps = group.staged.values().map(|staged| staged.at.clone());
-        let bodies = group.bodies.iter().map(|body| stage_body_path(body));
-        for at in swaps.chain(bodies) {
-            let _ = self.fs.unlink(&at);
         }
     }
 
@@ -369,166 +226,36 @@ impl Writer {
         &self,
         inner: &mut Inner,
         appended: &Appended,
-        mut group: Group,
+        mut group: StagedGroup,
     ) -> Result<(), CommitError> {
         let mut words = Words::default();
         words.apply(&appended.group);
-        let (mut removes, mut puts) = (VecDeque::new(), VecDeque::new());
-        for (path, word) in words.iter() {
-            // An outside edit is at its path already.
-            if word.outside {
-                continue;
-            }
-            let (was, staged, at) = match &word.change {
-                filepact_journal::Change::Remove(remove) => {
-                    let at = group.removals.remove(&word.seq).expect("every removal has a name");
-                    (&remove.was, None, at)
-                }
-                filepact_journal::Change::Put(put) => {
-                    let staged = group.staged.remove(&word.seq).expect("every put is staged");
-                    let at = staged.at.clone();
-                    (&put.was, Some(staged), at)
-                }
-            };
-            let queue = if staged.is_some() { &mut puts } else { &mut removes };
-            queue.push_back(Publish {
-                path: path.to_owned(),
-                was: was.clone(),
-                txn: word.txn,
-                time: word.time,
-                staged,
-                at,
-                swapped: None,
-            });
-        }
-        // Removals first: a document may give way to a directory of the same name.
-        removes.append(&mut puts);
-        inner.pending = Some(Pending { txn: appended.last, todo: removes, rescued: Vec::new() });
         inner.bodies.append(&mut group.bodies);
+        inner.pending = Some(Publication::new(&words, group, appended.last));
         self.view.commit(words, appended.last);
         inner.state.synced = appended.last;
         inner.state.committed = inner.journal.end().into();
         self.write_state(inner)
     }
 
-    /// C8: each document once, to its last word; then `state` says so.
+    /// C8: each document once, to its last word; then `state` says so. Returns the outside edits
+    /// that it displaced.
     fn publish(&self, inner: &mut Inner) -> Result<Vec<Rescued>, CommitError> {
         let Some(mut pending) = inner.pending.take() else { return Ok(Vec::new()) };
-        while let Some(publish) = pending.todo.front_mut() {
-            if let Err(source) = self.publish_one(publish, &mut pending.rescued) {
-                let (txn, path) = (pending.txn, publish.path.clone());
-                inner.pending = Some(pending);
-                return Err(CommitError::Unpublished { txn, path, source });
-            }
-            pending.todo.pop_front();
+        if let Err((path, source)) = pending.run(&*self.fs, &self.view) {
+            let txn = pending.txn;
+            inner.pending = Some(pending);
+            return Err(CommitError::Unpublished { txn, path, source });
         }
         inner.state.published = inner.state.committed.clone();
         self.view.publish();
         self.write_state(inner)?;
-        inner.rescued.extend(pending.rescued.iter().cloned());
         Ok(pending.rescued)
-    }
-
-    fn publish_one(
-        &self,
-        publish: &mut Publish,
-        rescued: &mut Vec<Rescued>,
-    ) -> Result<(), FsError> {
-        let fs = &*self.fs;
-        let swap = Swap {
-            path: &publish.path,
-            was: publish.was.as_ref(),
-            txn: publish.txn,
-            time: publish.time,
-        };
-        let swapped = match (publish.swapped, &publish.staged) {
-            (Some(swapped), _) => swapped,
-            (None, Some(staged)) => swap.run(fs, staged)?,
-            (None, None) => remove_document(fs, &publish.path, &publish.at)?,
-        };
-        publish.swapped = Some(swapped);
-        if let Some(staged) = &publish.staged {
-            self.note_stamp(&publish.path, staged)?;
-        }
-        if swapped == Displaced::Yes {
-            rescued.extend(settle(fs, &publish.at, swap, publish.staged.as_ref())?);
-        }
-        Ok(())
-    }
-
-    /// Remembers how the document looks, to know an outside edit by. An edit that came between the
-    /// swap and this look differs from what was staged, and is not taken for ours.
-    fn note_stamp(&self, path: &str, staged: &Staged) -> Result<(), FsError> {
-        let taken = self.fs.now();
-        if let Some(stat) = self.fs.stat(path)?
-            && stat.stamp.same_body(&staged.stamp)
-        {
-            self.view.stamp(path, Stamped { stamp: stat.stamp, taken });
-        }
-        Ok(())
-    }
-
-    /// DESIGN's checkpoint, under the writer's turn.
-    fn checkpoint_now(&self, inner: &mut Inner) -> Result<(), CommitError> {
-        let upto = inner.journal.next_seq() - 1;
-        let last = inner.journal.last_checkpoint();
-        let changed = self.view.changed_since(last);
-        if changed.is_empty() {
-            return Ok(());
-        }
-        // Set before the first sync: if we die with its error, the next opener knows that what
-        // reads well may not be on the disk.
-        CheckpointMark::set(&*self.fs)?;
-        let synced = sync_documents(&*self.fs, changed.iter().map(|(path, _)| path.as_str()));
-        if let Err(error) = synced {
-            self.fail(inner);
-            return Err(error.into());
-        }
-        for (path, known) in &changed {
-            // A lost write shows as other content under our own stamp; other content under another
-            // stamp is an outside edit, and now as durable as it would be without us.
-            let (Some(stamp), Some((hash, _))) = (known.stamp, known.content) else { continue };
-            let now = look(&*self.fs, path)?;
-            if let crate::Live::Document { stat, hash: now, .. } = now
-                && now != hash
-                && stat.stamp.same_body(&stamp.stamp)
-            {
-                self.fail(inner);
-                return Err(CommitError::Lost { path: path.clone() });
-            }
-        }
-        // After the syncs: the record says that the journal is not needed, so it must not be
-        // durable before that is true. It covers all that is committed, since we hold the turn.
-        let record = vec![RecordKind::Checkpoint { upto }];
-        match inner.journal.append(record, self.fs.now()) {
-            Ok(appended) => {
-                inner.state.synced = appended.last;
-                inner.state.committed = inner.journal.end().into();
-                inner.state.published = inner.state.committed.clone();
-                self.view.checkpoint(appended.last);
-                self.write_state(inner)?;
-            }
-            Err(AppendError::Unchanged(error)) => {
-                CheckpointMark::clear(&*self.fs)?;
-                return Err(error.into());
-            }
-            Err(AppendError::Unknown(source)) => {
-                self.fail(inner);
-                return Err(CommitError::Unknown { source });
-            }
-        }
-        CheckpointMark::clear(&*self.fs)?;
-        for body in inner.bodies.drain(..) {
-            // The document's own name holds the body now. What cannot be removed here is swept by
-            // the next opening.
-            let _ = self.fs.unlink(&stage_body_path(&body));
-        }
-        Ok(())
     }
 
     /// For everybody who opens the store, `state` is what is committed: a handle that cannot write
     /// it stops, and its caller is told that the outcome is unknown.
-    fn write_state(&self, inner: &mut Inner) -> Result<(), CommitError> {
+    pub(crate) fn write_state(&self, inner: &mut Inner) -> Result<(), CommitError> {
         inner.state_file.write(&inner.state).map_err(|source| {
             self.fs.trip();
             inner.state.failed = true;
@@ -537,7 +264,7 @@ impl Writer {
     }
 
     /// Stops everything: a failed sync leaves nothing that can be built upon.
-    fn fail(&self, inner: &mut Inner) {
+    pub(crate) fn fail(&self, inner: &mut Inner) {
         self.fs.trip();
         if !inner.state.failed {
             inner.state.failed = true;
@@ -568,13 +295,4 @@ pub struct JournalStatus {
     pub deferred: Option<String>,
     /// The handle takes no more commits.
     pub failed: bool,
-}
-
-/// What C5 has made for the lines of C6.
-#[derive(Debug, Default)]
-struct Group {
-    records: Vec<RecordKind>,
-    staged: HashMap<u64, Staged>,
-    removals: HashMap<u64, String>,
-    bodies: Vec<String>,
 }
