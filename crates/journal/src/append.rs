@@ -19,7 +19,7 @@ use crate::birth::{OpenSegment, birth, sweep_unborn};
 use crate::group::raise_checkpoint;
 use crate::load::segments_in;
 use crate::scan::start_of;
-use crate::segment::{JOURNAL_DIR, PADDING};
+use crate::segment::{JOURNAL_DIR, LARGEST_BYTES, PADDING};
 use crate::{
     Chain, Group, Header, Position, Record, RecordKind, Scan, Tail, encode_group, segment_path,
 };
@@ -191,7 +191,12 @@ impl Journal {
         let (bytes, chain) = encode_group(&records, self.end.chain());
         let last = synced + records.len() as u64;
         let len = bytes.len() as u64;
-        let has_room = self.tail.as_ref().is_some_and(|tail| self.end.offset() + len <= tail.size);
+        // A checkpoint leaves a segment that grew beyond all others for one large group: with it
+        // goes what every later opening would have to read for nothing.
+        let leave = self.newest_bytes > LARGEST_BYTES
+            && matches!(records[..], [Record { kind: RecordKind::Checkpoint { .. }, .. }]);
+        let fits = |tail: &OpenSegment| self.end.offset() + len <= tail.size;
+        let has_room = !leave && self.tail.as_ref().is_some_and(fits);
         let begins = if has_room {
             self.write_at_tail(&bytes)?;
             let begins = self.end;
@@ -493,6 +498,17 @@ mod tests {
             }
         }
         assert!(journal.end().segment() > 1 && segments(&*fs)[0] > 1);
+    }
+
+    #[test]
+    fn a_checkpoint_leaves_a_segment_that_one_large_group_has_stretched() {
+        let (_dir, fs, mut journal) = store();
+        let _ = journal.append(transaction("a", &vec![b'x'; 5_000_000]), Time(0)).unwrap();
+        assert!(journal.newest_bytes > LARGEST_BYTES);
+        let upto = journal.next_seq() - 1;
+        let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
+        assert_eq!((segments(&*fs), journal.newest_bytes), (vec![upto + 1], LARGEST_BYTES));
+        assert_eq!(read_with(&*fs, Some(upto + 1)).unwrap().end, *journal.end());
     }
 
     #[test]

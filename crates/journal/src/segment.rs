@@ -35,7 +35,8 @@ const KIND: &str = "segment";
 const SUFFIX: &str = ".jsonl";
 const NAME_DIGITS: usize = 20;
 const SMALLEST_BYTES: u64 = 64 * 1024;
-const LARGEST_BYTES: u64 = 4 * 1024 * 1024;
+/// Only a larger group makes a larger segment.
+pub(crate) const LARGEST_BYTES: u64 = 4 * 1024 * 1024;
 /// No store gets this far, and no sum that begins below it overflows.
 const LAST_SEQ: u64 = u64::MAX / 2;
 

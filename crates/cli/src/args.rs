@@ -1,0 +1,313 @@
+//! What the command line may say.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::parser::ValueSource;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use filepact::Version;
+
+const AFTER_HELP: &str = "\
+Examples:
+  mkdir my-data && filepact -C my-data init
+  echo '{\"cents\": 500}' | filepact -C my-data put accounts/ann.json
+  filepact -C my-data get accounts/ann.json
+  filepact demo                     # kill it 50 times and count the money
+
+Paths of documents are relative to the store, whatever the current folder is.
+
+Exit codes:
+  0  done
+  1  negative answer: no such document
+  2  usage, invalid path
+  3  conflict, or a precondition does not hold
+  4  somebody else has the store open
+  5  damaged (also: an unclean `check`)
+  6  the outcome of a commit is unknown until the store is opened again
+  7  I/O, bad JSON, no store, newer format
+  8  committed and durable, not yet at its path: do not repeat it";
+
+/// Updates many ordinary files as one: all of them change or none does, durably.
+#[derive(Debug, Parser)]
+#[command(name = "filepact", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// The folder of the store
+    #[arg(short = 'C', long = "directory", value_name = "DIR", env = "FILEPACT_DIR")]
+    #[arg(default_value = ".", hide_default_value = true, global = true)]
+    pub(crate) folder: PathBuf,
+
+    /// Answers and errors for machines: JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// How long to wait for a store that somebody else has open
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(global = true)]
+    pub(crate) timeout: Duration,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make the folder a store; the files in it become documents as they are
+    #[command(after_help = "\
+Examples:
+  mkdir my-data && filepact -C my-data init
+  cd my-data && filepact init       # again: says that it is a store already, exit code 0")]
+    Init,
+
+    /// Write a document's bytes to stdout, exactly as they are
+    #[command(after_help = "\
+Examples:
+  filepact get accounts/ann.json
+  filepact get photo.jpg > copy.jpg
+  filepact --json get accounts/ann.json   # {\"ok\":true,\"path\":...,\"version\":...,\"json\":{...}}
+
+An absent document is exit code 1.")]
+    Get(GetArgs),
+
+    /// Write a document from a file or stdin, durably
+    #[command(after_help = "\
+Examples:
+  echo '{\"cents\": 500}' | filepact put accounts/ann.json
+  filepact put photo.jpg ~/photo.jpg --note 'the new one'
+  filepact put config.json new.json --expect absent
+  filepact put config.json new.json --expect h1:9f86d081884c7d659a2feaa0c55ad015
+
+The bytes are kept exactly. `*.json` is checked first, for syntax and for duplicate keys. With
+`--expect`, another content is exit code 3 and nothing has changed.")]
+    Put(PutArgs),
+
+    /// Remove documents: all of them or, if one is absent, none
+    #[command(after_help = "\
+Examples:
+  filepact rm old.json
+  filepact rm accounts/ann.json accounts/bob.json --note 'closed'")]
+    Rm(RmArgs),
+
+    /// List the documents below a folder, with everything below it
+    #[command(after_help = "\
+Examples:
+  filepact ls
+  filepact ls accounts
+  filepact --json ls | jq -r .path")]
+    Ls(LsArgs),
+
+    /// Run transactions from JSON lines on stdin: every line is answered by one line
+    #[command(after_help = "\
+Examples:
+  filepact batch <<'.'
+  {\"op\":\"put\",\"path\":\"a.json\",\"json\":{\"n\":1}}
+  {\"op\":\"put\",\"path\":\"b.json\",\"json\":{\"n\":2}}
+  .
+
+  filepact batch <<'.'
+  {\"op\":\"begin\"}
+  {\"op\":\"get\",\"path\":\"a.json\"}
+  {\"op\":\"expect\",\"path\":\"b.json\",\"version\":null}
+  {\"op\":\"put\",\"path\":\"b.json\",\"text\":\"hello\\n\"}
+  {\"op\":\"remove\",\"path\":\"a.json\"}
+  {\"op\":\"commit\",\"note\":\"why\"}
+  .
+
+Operations: begin, get, expect, put (json, text or base64), remove, commit, rollback. `json` is
+written indented, with its keys in order and its numbers as they are; `text` and `base64` are
+written as they are, unchecked.
+
+Without `begin` the whole input is one transaction, committed at its end and answered by one more
+line; one that was begun and not committed is dropped at the end. A failed line aborts its
+transaction: later lines answer `aborted` until `rollback` or a new `begin`. The exit code is that
+of the first failure.")]
+    Batch(NoteArgs),
+
+    /// Show the transactions that the journal still holds, oldest first
+    #[command(after_help = "\
+Examples:
+  filepact log
+  filepact --json log | jq -r 'select(.outside) | .changes[].path'")]
+    Log,
+
+    /// Show the store at a glance
+    #[command(after_help = "\
+Examples:
+  filepact status
+  filepact --json status | jq .journal_bytes")]
+    Status,
+
+    /// Verify the journal, and hold the documents against it
+    #[command(after_help = "\
+Examples:
+  filepact check && echo clean
+
+Edits by other programs are shown and are no fault. Exit code 5 if anything is wrong.")]
+    Check,
+
+    /// Recover the store, and show what was found and done
+    #[command(after_help = "\
+Examples:
+  filepact recover --dry-run        # what would be done; changes nothing
+  filepact recover
+
+Every verb recovers the store when it opens it; this one shows the report.")]
+    Recover(RecoverArgs),
+
+    /// Make all documents durable by themselves, so that older journal can go
+    #[command(after_help = "\
+Examples:
+  filepact checkpoint
+
+It also happens by itself, when the journal has grown and when a store is closed.")]
+    Checkpoint,
+
+    /// Kill a bank in the middle of its commits, many times, and count the money
+    #[command(after_help = "\
+Examples:
+  filepact demo
+  filepact demo --kills 200 --seed 7
+  filepact -C /tmp/bank demo        # keeps the folder, to look at")]
+    Demo(DemoArgs),
+
+    /// The process that `demo` kills
+    #[command(hide = true)]
+    DemoWorker(WorkerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The document
+    pub(crate) path: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutArgs {
+    /// The document
+    pub(crate) path: String,
+
+    /// Where its bytes come from; `-` is stdin
+    #[arg(default_value = "-", hide_default_value = true)]
+    pub(crate) file: PathBuf,
+
+    /// The version that the document must have, or `absent`
+    #[arg(long, value_name = "VERSION|absent", value_parser = expectation)]
+    pub(crate) expect: Option<Expectation>,
+
+    #[command(flatten)]
+    pub(crate) note: NoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// The documents
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) note: NoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// A folder of the store; all of it by default
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) dir: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NoteArgs {
+    /// Who and why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// Show what would be done, and change nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How often to kill
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) kills: u32,
+
+    /// The same transfers and the same delays again
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Keep the temporary folder, to look at
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    #[arg(long)]
+    pub(crate) seed: u64,
+}
+
+/// What `--expect` says of a document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expectation(pub(crate) Option<Version>);
+
+/// The command line, and whether it names the folder itself.
+pub(crate) fn parse() -> Result<(Cli, bool), clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    // A global argument is copied into the matches of every verb, with its source.
+    let source = matches.value_source("folder");
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok((cli, source == Some(ValueSource::CommandLine)))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn expectation(text: &str) -> Result<Expectation, String> {
+    if text == "absent" {
+        return Ok(Expectation(None));
+    }
+    let version = text.parse().map_err(|error: filepact::InvalidVersion| error.to_string())?;
+    Ok(Expectation(Some(version)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_verb_uses_the_name_of_a_global_argument_for_something_else() {
+        let command = Cli::command();
+        let global: Vec<_> = command.get_arguments().map(|arg| arg.get_id().clone()).collect();
+        for verb in command.get_subcommands() {
+            for arg in verb.get_arguments() {
+                assert!(!global.contains(arg.get_id()), "{}: {}", verb.get_name(), arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_shows_an_example() {
+        for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n  "), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn seconds_may_be_fractions_and_never_negative() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for bad in ["", "x", "-1", "1e99", "NaN"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

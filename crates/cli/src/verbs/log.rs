@@ -1,0 +1,71 @@
+//! `log`: what the journal still holds.
+
+use filepact::{LoggedChange, LoggedTransaction, Store};
+use serde::Serialize;
+
+use crate::failure::{DONE, Failure};
+use crate::output::Output;
+use crate::utc;
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    txn: u64,
+    time: String,
+    note: Option<&'a str>,
+    outside: bool,
+    changes: Vec<Change<'a>>,
+    /// To the second, for a person.
+    #[serde(skip)]
+    when: String,
+}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    op: &'static str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    len: Option<u64>,
+}
+
+pub(super) fn log(store: &Store, output: Output) -> Result<u8, Failure> {
+    let transactions = store.log()?;
+    output.all(transactions.iter().map(Entry::from), |out, entry| {
+        write!(out, "{:>6}  {}", entry.txn, entry.when)?;
+        if entry.outside {
+            write!(out, "  (an edit by another program)")?;
+        }
+        if let Some(note) = entry.note {
+            // A note is somebody's text: it must not move the cursor, nor look like another line.
+            write!(out, "  {}", note.escape_debug())?;
+        }
+        writeln!(out)?;
+        for change in entry.changes {
+            match change.len {
+                Some(len) => writeln!(out, "        put     {}  {len}", change.path)?,
+                None => writeln!(out, "        remove  {}", change.path)?,
+            }
+        }
+        Ok(())
+    })?;
+    Ok(DONE)
+}
+
+impl<'a> From<&'a LoggedTransaction> for Entry<'a> {
+    fn from(logged: &'a LoggedTransaction) -> Self {
+        Self {
+            txn: logged.txn,
+            time: utc::nanoseconds(logged.time),
+            note: logged.note.as_deref(),
+            outside: logged.outside,
+            changes: logged.changes.iter().map(Change::from).collect(),
+            when: utc::seconds(logged.time),
+        }
+    }
+}
+
+impl<'a> From<&'a LoggedChange> for Change<'a> {
+    fn from(change: &'a LoggedChange) -> Self {
+        let op = if change.len.is_some() { "put" } else { "remove" };
+        Self { op, path: &change.path, len: change.len }
+    }
+}

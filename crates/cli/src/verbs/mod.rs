@@ -1,0 +1,93 @@
+//! The verbs: each opens the store, does one thing and closes it.
+
+mod absent;
+mod documents;
+mod log;
+mod recover;
+mod store;
+
+use std::io;
+
+use filepact::{Error, Options, Store};
+use serde::Serialize;
+
+use crate::args::{Cli, Verb};
+use crate::failure::{DONE, Failure, chain};
+use crate::output::Output;
+use crate::{batch, demo};
+
+/// Does what the command line asks for; the exit code.
+pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, Failure> {
+    let output = *output;
+    match &cli.verb {
+        Verb::Init => store::init(cli, output),
+        Verb::Get(args) => open(cli, output, |store| documents::get(cli, store, args, output)),
+        Verb::Put(args) => open(cli, output, |store| documents::put(store, args, output)),
+        Verb::Rm(args) => open(cli, output, |store| documents::remove(cli, store, args, output)),
+        Verb::Ls(args) => open(cli, output, |store| documents::list(store, args, output)),
+        Verb::Batch(args) => open(cli, output, |store| {
+            batch::run(store, io::stdin().lock(), io::stdout().lock(), args)
+        }),
+        Verb::Log => open(cli, output, |store| log::log(store, output)),
+        Verb::Status => open(cli, output, |store| store::status(store, output)),
+        Verb::Check => open(cli, output, |store| store::check(store, output)),
+        Verb::Recover(args) if args.dry_run => recover::examine(cli, output),
+        Verb::Recover(_) => open(cli, output, |store| recover::recover(store, output)),
+        Verb::Checkpoint => open(cli, output, |store| store::checkpoint(store, output)),
+        Verb::Demo(args) => demo::run(dir_is_given.then_some(&cli.folder), args, output),
+        Verb::DemoWorker(args) => demo::work(options(cli).open(&cli.folder)?, args),
+    }
+}
+
+fn options(cli: &Cli) -> Options {
+    Store::options().create(false).lock_timeout(cli.timeout)
+}
+
+/// Opens the store, does `work` and closes the store.
+fn open(
+    cli: &Cli,
+    output: Output,
+    work: impl FnOnce(&Store) -> Result<u8, Failure>,
+) -> Result<u8, Failure> {
+    let store = options(cli).open(&cli.folder)?;
+    let done = work(&store);
+    close(store, done.is_ok(), output);
+    done
+}
+
+/// A close that fails takes nothing back: everything committed is in the journal.
+fn close(store: Store, done: bool, output: Output) {
+    match store.close() {
+        Err(error) if done => output.warning(&format!(
+            "the store was not closed cleanly, which takes nothing back; the next opening settles \
+             it: {}",
+            chain(&error)
+        )),
+        // Who has heard of the failure that stopped the handle need not hear of it twice.
+        Ok(()) | Err(Error::Poisoned | _) => {}
+    }
+}
+
+/// Done, and nothing else to say.
+#[derive(Serialize)]
+struct Done {
+    ok: bool,
+    /// The transaction, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    txn: Option<u64>,
+    /// The version that the document has now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<filepact::Version>,
+}
+
+impl Done {
+    fn new() -> Self {
+        Self { ok: true, txn: None, version: None }
+    }
+
+    /// Machines get an answer; for a person silence is one.
+    fn say(&self, output: Output) -> Result<u8, Failure> {
+        output.data(self, |_, _| Ok(()))?;
+        Ok(DONE)
+    }
+}

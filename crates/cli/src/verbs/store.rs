@@ -1,0 +1,153 @@
+//! `init`, `status`, `check`, `checkpoint`.
+
+use filepact::{Check, Rescued, Status, Store};
+use serde::Serialize;
+
+use super::{Done, close, options};
+use crate::args::Cli;
+use crate::failure::{DAMAGED, DONE, Failure};
+use crate::output::{Output, count};
+
+#[derive(Serialize)]
+struct Made {
+    ok: bool,
+    created: bool,
+    store: String,
+}
+
+pub(super) fn init(cli: &Cli, output: Output) -> Result<u8, Failure> {
+    let store = options(cli).create(true).open(&cli.folder)?;
+    let created = store.recovery_report().created;
+    let made = Made { ok: true, created, store: store.status()?.store };
+    close(store, true, output);
+    let folder = cli.folder.display();
+    output.message(&if created {
+        format!("`{folder}` is a store now; the files in it are its documents")
+    } else {
+        format!("`{folder}` is a store already")
+    });
+    output.data(&made, |_, _| Ok(()))?;
+    Ok(DONE)
+}
+
+#[derive(Serialize)]
+struct Glance<'a> {
+    ok: bool,
+    store: &'a str,
+    committed: u64,
+    checkpoint: u64,
+    journal_bytes: u64,
+    unpublished: Option<u64>,
+    deferred_checkpoint: Option<&'a str>,
+    failed: bool,
+    rescued: Vec<Edit<'a>>,
+}
+
+/// An edit of another program, and where it lies now.
+#[derive(Serialize)]
+pub(super) struct Edit<'a> {
+    pub(super) path: &'a str,
+    pub(super) at: &'a str,
+}
+
+impl<'a> From<&'a Rescued> for Edit<'a> {
+    fn from(rescued: &'a Rescued) -> Self {
+        Self { path: &rescued.path, at: &rescued.at }
+    }
+}
+
+pub(super) fn status(store: &Store, output: Output) -> Result<u8, Failure> {
+    let Status {
+        store,
+        committed,
+        checkpoint,
+        journal_bytes,
+        unpublished,
+        deferred_checkpoint,
+        failed,
+        rescued,
+    } = store.status()?;
+    let glance = Glance {
+        ok: true,
+        store: &store,
+        committed,
+        checkpoint,
+        journal_bytes,
+        unpublished,
+        deferred_checkpoint: deferred_checkpoint.as_deref(),
+        failed,
+        rescued: rescued.iter().map(Edit::from).collect(),
+    };
+    output.data(&glance, |out, glance| {
+        writeln!(out, "store       {}", glance.store)?;
+        writeln!(out, "committed   up to record {}", glance.committed)?;
+        writeln!(out, "checkpoint  up to record {}", glance.checkpoint)?;
+        writeln!(out, "journal     {} since then", count(bytes(glance.journal_bytes), "byte"))?;
+        if let Some(txn) = glance.unpublished {
+            writeln!(out, "unpublished transaction {txn}: committed, not all at its paths yet")?;
+        }
+        if let Some(why) = glance.deferred_checkpoint {
+            writeln!(out, "deferred    the last checkpoint: {why}")?;
+        }
+        if glance.failed {
+            writeln!(out, "failed      an earlier failure stopped this store; open it again")?;
+        }
+        writeln!(out, "rescued     {}", count(glance.rescued.len(), "edit"))?;
+        for edit in &glance.rescued {
+            writeln!(out, "            {} is kept at {}", edit.path, edit.at)?;
+        }
+        Ok(())
+    })?;
+    Ok(DONE)
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    ok: bool,
+    clean: bool,
+    segments: usize,
+    transactions: usize,
+    documents: usize,
+    outside_edits: &'a [String],
+    problems: &'a [String],
+}
+
+pub(super) fn check(store: &Store, output: Output) -> Result<u8, Failure> {
+    let Check { segments, transactions, documents, outside_edits, problems } = store.check()?;
+    let clean = problems.is_empty();
+    let checked = Checked {
+        ok: true,
+        clean,
+        segments,
+        transactions,
+        documents,
+        outside_edits: &outside_edits,
+        problems: &problems,
+    };
+    output.data(&checked, |out, checked| {
+        writeln!(
+            out,
+            "journal     {} whole in {}",
+            count(transactions, "transaction"),
+            count(segments, "segment")
+        )?;
+        writeln!(out, "documents   {} held against it", documents)?;
+        for path in checked.outside_edits {
+            writeln!(out, "edited      {path}, by another program: no fault")?;
+        }
+        for problem in checked.problems {
+            writeln!(out, "PROBLEM     {problem}")?;
+        }
+        writeln!(out, "{}", if clean { "clean" } else { "NOT clean" })
+    })?;
+    Ok(if clean { DONE } else { DAMAGED })
+}
+
+pub(super) fn checkpoint(store: &Store, output: Output) -> Result<u8, Failure> {
+    store.checkpoint()?;
+    Done::new().say(output)
+}
+
+fn bytes(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
