@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use filepact_commit::{
-    Displaced, Dress, Known, STAGE, StageNames, Staged, Stamped, Swap, hash_file, is_plainly_was,
-    look, remove_document, rescue, settle, stage_body_path, stage_bytes, stage_copy,
-    stage_name_seq, sync_documents,
+    Displaced, Dress, Known, Live, STAGE, StageNames, Staged, Stamped, Swap, hash_file,
+    is_plainly_was, look, remove_document, rescue, settle, stage_body_path, stage_bytes,
+    stage_copy, stage_name_seq, sync_documents,
 };
 use filepact_fs::{Access, Attrs, Fs, FsError, Kind, parent_of};
-use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Word};
+use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Word, Words};
 
 use crate::inspect::{Inspected, is_earlier, is_zeros};
 use crate::{Action, BodyAt, Displace, Inspection, Planned, RecoveryError, Report, Standing};
@@ -103,24 +103,37 @@ impl Run<'_> {
         sync_documents(self.fs, planned.iter().map(|planned| planned.path.as_str()))
     }
 
-    /// What this handle knows from now on.
+    /// What this handle knows from now on: of the documents of the plan, how they look; of others
+    /// that the journal still names, their last word, so that an edit made since then is not taken
+    /// for ours.
     pub(crate) fn known(
         &self,
         planned: &[Planned],
         seq: u64,
     ) -> Result<HashMap<String, Known>, FsError> {
-        let mut known = HashMap::new();
+        let mut words = Words::default();
+        self.inspection.scan.groups.iter().for_each(|group| words.apply(group));
+        let mut known: HashMap<String, Known> = words
+            .iter()
+            .map(|(path, word)| {
+                let content = match &word.change {
+                    Change::Put(put) => Some((put.hash, put.len)),
+                    Change::Remove(_) => None,
+                };
+                (path.to_owned(), Known { seq: word.seq, content, stamp: None })
+            })
+            .collect();
         for Planned { path, .. } in planned {
             let live = match look(self.fs, path) {
-                Err(error) if error.is_link() => continue,
+                Err(error) if error.is_link() => Live::Absent,
                 live => live?,
             };
             let (content, stamp) = match live {
-                filepact_commit::Live::Document { stat, taken, hash } => {
+                Live::Document { stat, taken, hash } => {
                     let stamped = Stamped { stamp: stat.stamp, taken };
                     (Some((hash, stat.stamp.size)), Some(stamped))
                 }
-                filepact_commit::Live::Absent | filepact_commit::Live::Other(_) => (None, None),
+                Live::Absent | Live::Other(_) => (None, None),
             };
             known.insert(path.clone(), Known { seq, content, stamp });
         }

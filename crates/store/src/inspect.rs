@@ -38,6 +38,8 @@ pub struct Check {
     pub documents: usize,
     /// Documents edited by other programs since they were published: no fault.
     pub outside_edits: Vec<String>,
+    /// Files that can be no documents, because their names are not UTF-8 or too long: no fault.
+    pub skipped: Vec<String>,
     /// What is wrong; empty if the store is clean.
     pub problems: Vec<String>,
 }
@@ -84,8 +86,8 @@ impl Store {
         })
     }
 
-    /// Verifies every line of the journal, and holds every document changed since the last
-    /// checkpoint against it. Commits wait meanwhile; nothing is changed.
+    /// Verifies every line of the journal, and holds every document that it names against its last
+    /// word. Commits wait meanwhile; nothing is changed.
     pub fn check(&self) -> Result<Check, Error> {
         self.enter()?;
         let _quiet = self.0.writer.quiet(self.0.timeout())?;
@@ -112,6 +114,7 @@ impl Store {
             }
         }
         check.outside_edits.sort();
+        check.skipped = crate::read::names(fs, self.0.writer.view(), "")?.1;
         Ok(check)
     }
 

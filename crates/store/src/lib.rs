@@ -72,3 +72,8 @@ pub use options::Options;
 pub use store::Store;
 pub use transaction::{Reader, Transaction};
 pub use version::{InvalidVersion, Version};
+
+/// The example of the README, so that it compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -210,6 +210,20 @@ fn attack_6_an_edit_that_a_blind_put_replaces_is_rescued() {
 }
 
 #[test]
+fn attack_6_an_edit_made_between_two_openings_is_rescued_from_a_blind_put() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "a.json", b"v1");
+    store.close().expect("nothing fails here");
+    sim.write("a.json", b"theirs");
+    let store = open(&sim);
+    let mut tx = store.begin().expect("the store is open");
+    tx.write_bytes("a.json", "v2").expect("a valid path");
+    let committed = tx.commit().expect("it commits");
+    assert_eq!(read(&sim, &committed.rescued[0].at).as_deref(), Some("theirs"));
+}
+
+#[test]
 fn attack_7_an_edit_that_was_read_is_not_reverted_under_what_derives_from_it() {
     let sim = prepared();
     let store = open(&sim);

@@ -109,11 +109,13 @@ struct Checked<'a> {
     transactions: usize,
     documents: usize,
     outside_edits: &'a [String],
+    skipped: &'a [String],
     problems: &'a [String],
 }
 
 pub(super) fn check(store: &Store, output: Output) -> Result<u8, Failure> {
-    let Check { segments, transactions, documents, outside_edits, problems } = store.check()?;
+    let Check { segments, transactions, documents, outside_edits, skipped, problems } =
+        store.check()?;
     let clean = problems.is_empty();
     let checked = Checked {
         ok: true,
@@ -122,6 +124,7 @@ pub(super) fn check(store: &Store, output: Output) -> Result<u8, Failure> {
         transactions,
         documents,
         outside_edits: &outside_edits,
+        skipped: &skipped,
         problems: &problems,
     };
     output.data(&checked, |out, checked| {
@@ -134,6 +137,9 @@ pub(super) fn check(store: &Store, output: Output) -> Result<u8, Failure> {
         writeln!(out, "documents   {} held against it", documents)?;
         for path in checked.outside_edits {
             writeln!(out, "edited      {path}, by another program: no fault")?;
+        }
+        for path in checked.skipped {
+            writeln!(out, "skipped     {path}: its name can be no document's")?;
         }
         for problem in checked.problems {
             writeln!(out, "PROBLEM     {problem}")?;
