@@ -2,9 +2,8 @@
 
 use filepact_fs::{File, Fs, FsError, Rename, SyncKind, write_all};
 
-use crate::append::AppendError;
 use crate::segment::{JOURNAL_DIR, PADDING, birth_size};
-use crate::{Header, segment_path};
+use crate::{AppendError, Header, segment_path};
 
 /// How the name begins under which a segment lies before it has its own; no reader looks there.
 ///

@@ -48,6 +48,7 @@ mod append;
 #[cfg(test)]
 mod arbitrary;
 mod birth;
+mod error;
 #[cfg(test)]
 mod faulty;
 mod group;
@@ -61,7 +62,8 @@ mod segment;
 mod state;
 mod words;
 
-pub use append::{AppendError, Appended, Journal, Resume};
+pub use append::{Appended, Journal, Resume};
+pub use error::AppendError;
 pub use group::Group;
 pub use hash::{Chain, Hash, Hasher, InvalidHash};
 pub use line::{LineError, encode_group};

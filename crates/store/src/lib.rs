@@ -58,6 +58,7 @@ mod json;
 mod open;
 mod options;
 mod read;
+mod shared;
 mod store;
 mod transaction;
 mod version;

@@ -7,10 +7,10 @@ use filepact_commit::{Limits, META, OPEN, OPENING, Writer, ensure_layout};
 use filepact_fs::{Fs, Kind, Latched, Lock, LockKind};
 use filepact_journal::StateFile;
 
-use crate::store::Shared;
-use crate::{Error, Options, Report, Store};
+use crate::shared::Shared;
+use crate::{Error, Options, Report};
 
-pub(crate) fn open(fs: Arc<dyn Fs>, options: Options) -> Result<Store, Error> {
+pub(crate) fn open(fs: Arc<dyn Fs>, options: Options) -> Result<Shared, Error> {
     let fs = Arc::new(Latched::new(fs));
     look(&*fs, &options)?;
     let (opening, open) = lock(&*fs, options.lock_timeout)?;
@@ -19,7 +19,7 @@ pub(crate) fn open(fs: Arc<dyn Fs>, options: Options) -> Result<Store, Error> {
     drop(opening);
     let limits = Limits { inline_max: options.inline_max, journal_max: options.journal_max };
     let writer = Writer::new(opened.parts, limits)?;
-    Ok(Store::new(Shared::new(writer, open, opened.report, options)))
+    Ok(Shared::new(writer, open, opened.report, options))
 }
 
 /// What an opening of the store would find and do. Changes nothing.

@@ -97,6 +97,6 @@ impl Options {
     /// Opens the store beneath the root of `fs`: the seam where tests put a file system of their
     /// own.
     pub fn open_with(self, fs: Arc<dyn Fs>) -> Result<Store, Error> {
-        open::open(fs, self)
+        Ok(Store::new(open::open(fs, self)?))
     }
 }

@@ -5,14 +5,15 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use filepact_commit::{CommitError, Committed, Writer};
-use filepact_fs::{DocPath, Fs, Lock};
+use filepact_commit::{CommitError, Committed};
+use filepact_fs::DocPath;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::shared::Shared;
 use crate::{Error, Options, Report, Transaction, Version, json, open, read};
 
 /// A folder of files that change together.
@@ -23,42 +24,9 @@ use crate::{Error, Options, Report, Transaction, Version, json, open, read};
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Shared>);
 
-pub(crate) struct Shared {
-    pub(crate) writer: Writer,
-    pub(crate) report: Report,
-    pub(crate) options: Options,
-    /// `open`, held for the life of the handle; `None` once it is closed.
-    open: RwLock<Option<Box<dyn Lock>>>,
-}
-
 thread_local! {
     /// The stores whose `transact` is running on this thread.
     static TRANSACTING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-}
-
-impl Shared {
-    pub(crate) fn new(
-        writer: Writer,
-        open: Box<dyn Lock>,
-        report: Report,
-        options: Options,
-    ) -> Self {
-        Self { writer, report, options, open: RwLock::new(Some(open)) }
-    }
-
-    pub(crate) fn fs(&self) -> &dyn Fs {
-        self.writer.fs()
-    }
-
-    pub(crate) fn timeout(&self) -> Duration {
-        self.options.lock_timeout
-    }
-
-    /// A closed handle does not hold the store any more: nothing may rest on what it reads.
-    pub(crate) fn check_open(&self) -> Result<(), Error> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        if open.is_some() { Ok(()) } else { Err(Error::Poisoned) }
-    }
 }
 
 impl Store {
@@ -247,7 +215,7 @@ impl Store {
         self.enter()?;
         let closed = self.0.writer.close(self.0.timeout());
         if !matches!(closed, Err(CommitError::Locked { .. } | CommitError::Forked)) {
-            drop(self.0.open.write().unwrap_or_else(PoisonError::into_inner).take());
+            self.0.let_go();
         }
         Ok(closed?)
     }

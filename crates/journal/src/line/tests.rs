@@ -1,0 +1,161 @@
+use quickcheck::quickcheck;
+
+use super::*;
+use crate::arbitrary::Kinds;
+
+fn line_of(rec: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_line(&mut bytes, rec.as_bytes());
+    bytes.pop();
+    bytes
+}
+
+fn parse(rec: &str) -> Result<RecordKind, LineError> {
+    parse_line(&line_of(rec), 2).map(|line| line.record.kind)
+}
+
+fn put(fields: &str) -> String {
+    let hash = Hash::of(b"body");
+    format!(
+        "{{\"seq\":2,\"synced\":1,\"kind\":\"put\",\"path\":\"a\",\"len\":4,\"hash\":\"{hash}\",\
+         \"mode\":420,\"uid\":0,\"gid\":0,\"was\":null{fields}}}"
+    )
+}
+
+quickcheck! {
+    fn any_group_reads_back_as_it_was_written(kinds: Kinds, before: u128) -> bool {
+        let records = kinds.number(7);
+        let before = Chain(before.to_be_bytes());
+        let (bytes, after) = encode_group(&records, before);
+        let mut hasher = ChainHasher::new(before);
+        let mut read = Vec::new();
+        for (seq, line) in (7..).zip(bytes[..bytes.len() - 1].split(|byte| *byte == b'\n')) {
+            let line = parse_line(line, seq).unwrap();
+            let follows = hasher.follow(&line);
+            assert_eq!(line.chain.is_some(), seq == records.last().unwrap().seq);
+            assert!(line.chain.is_none_or(|chain| chain == follows && chain == after));
+            read.push(line.record);
+        }
+        read == records
+    }
+
+    fn any_bytes_are_a_line_or_an_error(bytes: Vec<u8>) -> bool {
+        let mut line = BEFORE_CRC.to_vec();
+        line.extend_from_slice(&bytes);
+        parse_line(&bytes, 1).is_err() && parse_line(&line, 1).is_err()
+    }
+
+    fn any_json_is_a_record_or_an_error(rec: String) -> bool {
+        parse(&rec).is_err() && parse(&format!("{{{rec}}}")).is_err()
+    }
+}
+
+#[test]
+fn the_bytes_of_a_group_are_these() {
+    let was = Was { size: 3, mtime: Time(1_500_000_001), ino: 9, hash: Some(Hash::of(b"old")) };
+    let put = |path: &str, bytes: &[u8], was| {
+        RecordKind::Put(Put {
+            path: path.into(),
+            len: bytes.len() as u64,
+            hash: Hash::of(bytes),
+            mode: 0o644,
+            uid: 1000,
+            gid: 100,
+            was,
+            body: Body::Inline(bytes.into()),
+        })
+    };
+    let commit = Commit { time: Time(2_000_000_000), note: Some("why".into()), outside: true };
+    let kinds = [
+        put("a.json", b"{\"n\": 1}\n", None),
+        put("b", &[0xff, 0], Some(was)),
+        RecordKind::Remove(Remove { path: "c".into(), was: None }),
+        RecordKind::Commit(commit),
+    ];
+    let records: Vec<Record> =
+        (2..).zip(kinds).map(|(seq, kind)| Record { seq, synced: 1, kind }).collect();
+    let (bytes, _) = encode_group(&records, Chain::ZERO);
+    let expected = include_str!("../../fixtures/group.jsonl");
+    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+}
+
+#[test]
+fn a_put_has_one_body_of_its_length_and_hash() {
+    assert!(parse(&put(",\"text\":\"body\"")).is_ok());
+    assert!(parse(&put(",\"base64\":\"Ym9keQ==\"")).is_ok());
+    assert!(parse(&put(",\"staged\":\"name\"")).is_ok());
+    assert!(parse(&put("")).is_ok());
+    for bad in [
+        ",\"text\":\"bodY\"",
+        ",\"text\":\"body \"",
+        ",\"base64\":\"Ym9keQ\"",
+        ",\"base64\":\"Ym9keR==\"",
+        ",\"text\":\"body\",\"base64\":\"Ym9keQ==\"",
+        ",\"text\":\"body\",\"staged\":\"name\"",
+        ",\"base64\":\"Ym9keQ==\",\"staged\":\"name\"",
+        ",\"text\":\"body\",\"text\":\"body\"",
+        ",\"text\":\"body\",\"was\":null",
+        ",\"text\":\"body\",\"seq\":2",
+    ] {
+        assert!(matches!(parse(&put(bad)), Err(LineError::Malformed(_))), "{bad}");
+    }
+}
+
+#[test]
+fn a_field_that_must_be_there_must_be_there() {
+    for bad in [
+        "{}",
+        "[2,1,\"remove\",\"a\",null]",
+        "{\"seq\":2,\"synced\":1,\"kind\":\"remove\",\"path\":\"a\"}",
+        "{\"seq\":2,\"synced\":1,\"kind\":\"remove\",\"was\":null}",
+        "{\"seq\":2,\"synced\":1,\"kind\":\"commit\"}",
+        "{\"seq\":2,\"synced\":1,\"kind\":\"commit\",\"time\":\"1\"}",
+        "{\"seq\":2,\"synced\":1,\"kind\":\"checkpoint\"}",
+        "{\"seq\":2,\"synced\":1,\"kind\":\"checkpoint\",\"upto\":-1}",
+    ] {
+        assert!(matches!(parse(bad), Err(LineError::Malformed(_))), "{bad}");
+    }
+}
+
+#[test]
+fn what_is_newer_is_refused_and_what_is_only_more_is_ignored() {
+    let newer = "{\"seq\":2,\"synced\":1,\"kind\":\"append\",\"path\":\"a\"}";
+    assert!(matches!(parse(newer), Err(LineError::Newer(_))));
+    let by = "{\"seq\":2,\"synced\":1,\"kind\":\"commit\",\"time\":\"0.000000000\",\"by\":\"x\"}";
+    assert!(matches!(parse(by), Err(LineError::Newer(_))));
+    let more = "{\"seq\":2,\"synced\":1,\"kind\":\"checkpoint\",\"upto\":1,\"x\":[{\"seq\":9}]}";
+    assert_eq!(parse(more), Ok(RecordKind::Checkpoint { upto: 1 }));
+}
+
+#[test]
+fn a_chain_is_the_last_field_of_a_last_record() {
+    let chain = Chain::ZERO;
+    let ends = |rec: String| parse_line(&line_of(&rec), 2).map(|line| line.chain);
+    let head = "{\"seq\":2,\"synced\":1,\"kind\":";
+    let last = format!("{head}\"checkpoint\",\"upto\":1,\"chain\":\"{chain}\"}}");
+    assert_eq!(ends(last), Ok(Some(chain)));
+    for bad in [
+        format!("{head}\"checkpoint\",\"chain\":\"{chain}\",\"upto\":1}}"),
+        format!("{head}\"checkpoint\",\"upto\":1,\"chain\":\"{chain}\" }}"),
+        format!("{head}\"remove\",\"path\":\"a\",\"was\":null,\"chain\":\"{chain}\"}}"),
+    ] {
+        assert!(matches!(ends(bad.clone()), Err(LineError::Malformed(_))), "{bad}");
+    }
+}
+
+#[test]
+fn a_swallowed_newline_hides_no_line() {
+    let mut bytes = b"\0\0\0\0 rubbish".to_vec();
+    push_line(&mut bytes, b"{\"seq\":9,\"synced\":8,\"kind\":\"to come\"}");
+    push_line(&mut bytes, b"{\"seq\":9,\"synced\":9,\"kind\":\"nonsense\"}");
+    bytes.extend_from_slice(&line_of("{\"seq\":12,\"synced\":11,\"kind\":\"no end\"}"));
+    assert_eq!(highest_synced(&bytes), Some(8));
+    assert_eq!(highest_synced(b"\n\n\n"), None);
+}
+
+#[test]
+#[should_panic(expected = "whole transactions")]
+fn a_change_without_its_commit_is_not_a_group() {
+    let kind = RecordKind::Remove(Remove { path: "a".into(), was: None });
+    encode_group(&[Record { seq: 1, synced: 0, kind }], Chain::ZERO);
+}

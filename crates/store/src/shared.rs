@@ -1,0 +1,48 @@
+//! What all clones of a handle share.
+
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use filepact_commit::Writer;
+use filepact_fs::{Fs, Lock};
+
+use crate::{Error, Options, Report};
+
+/// An open store.
+pub(crate) struct Shared {
+    pub(crate) writer: Writer,
+    pub(crate) report: Report,
+    pub(crate) options: Options,
+    /// `open`, held for the life of the handle; `None` once it is closed.
+    open: RwLock<Option<Box<dyn Lock>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        writer: Writer,
+        open: Box<dyn Lock>,
+        report: Report,
+        options: Options,
+    ) -> Self {
+        Self { writer, report, options, open: RwLock::new(Some(open)) }
+    }
+
+    pub(crate) fn fs(&self) -> &dyn Fs {
+        self.writer.fs()
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.options.lock_timeout
+    }
+
+    /// A closed handle does not hold the store any more: nothing may rest on what it reads.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        if open.is_some() { Ok(()) } else { Err(Error::Poisoned) }
+    }
+
+    /// Lets others have the store; this handle answers no more.
+    pub(crate) fn let_go(&self) {
+        drop(self.open.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
