@@ -83,6 +83,15 @@ impl Sandbox {
         command
     }
 
+    /// The command under a limit of the shell's `ulimit`.
+    fn limited(&self, limit: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_filepact"), "-C"]);
+        command.env_remove("FILEPACT_DIR").arg(self.0.path()).args(args);
+        command
+    }
+
     fn run(&self, args: &[&str]) -> Ran {
         self.feed(args, "")
     }
@@ -610,6 +619,36 @@ fn a_file_called_filepact_is_refused() {
 }
 
 /// The only segment of a store.
+#[test]
+fn attack_30_a_transaction_of_many_documents_needs_few_descriptors() {
+    let sandbox = Sandbox::new();
+    for round in 0..2 {
+        let put =
+            |n| format!("{{\"op\":\"put\",\"path\":\"{}/{n}.json\",\"json\":{round}}}\n", n % 7);
+        let input: String = (0..2_000).map(put).collect();
+        let ran = feed(sandbox.limited("-n 32", &["batch"]), input.as_bytes());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert_eq!(ran.text().lines().count(), 2_001);
+    }
+    assert_eq!(sandbox.run(&["ls"]).text().lines().count(), 2_000);
+}
+
+#[test]
+fn a_body_larger_than_the_memory_streams_in_and_out() {
+    let sandbox = Sandbox::new();
+    let source = tempfile::NamedTempFile::new().unwrap();
+    source.as_file().set_len(160 * 1024 * 1024).unwrap();
+    let path = source.path().to_str().unwrap();
+    // Half of the body would not fit into the address space.
+    let ran = feed(sandbox.limited("-v 65536", &["put", "large.bin", path]), b"");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let mut get = sandbox.limited("-v 65536", &["get", "large.bin"]);
+    let mut child = get.stdout(Stdio::piped()).spawn().unwrap();
+    let read = std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(read, 160 * 1024 * 1024);
+}
+
 fn segment(sandbox: &Sandbox) -> PathBuf {
     let mut segments = fs::read_dir(sandbox.path(".filepact/journal")).unwrap();
     segments.next().unwrap().unwrap().path()

@@ -44,6 +44,17 @@ impl Store {
     /// [`Error::Locked`] if another process has it open for longer than the timeout;
     /// [`Error::Corrupt`], [`Error::Unrecoverable`] and [`Error::Format`] if it cannot be opened
     /// safely; [`Error::Network`] on a file system where locks may not hold; [`Error::Io`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), filepact::Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// let store = filepact::Store::open(folder.path())?;
+    /// for path in &store.recovery_report().adopted {
+    ///     println!("{path} was edited by another program");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         Self::options().open(folder)
     }
@@ -79,6 +90,37 @@ impl Store {
     ///
     /// `work` must do nothing that cannot be done twice, and must use the transaction: a call on
     /// the same store in it is [`Error::Nested`].
+    ///
+    /// ```
+    /// # use filepact::{Error, Store};
+    /// #[derive(Debug)]
+    /// enum Refusal {
+    ///     TooLittle,
+    ///     Store(Error),
+    /// }
+    ///
+    /// impl From<Error> for Refusal {
+    ///     fn from(error: Error) -> Self {
+    ///         Self::Store(error)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Refusal> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// # let store = Store::open(folder.path())?;
+    /// store.write("ann.json", &100)?;
+    /// let refused = store.transact(|tx| {
+    ///     let cents: i64 = tx.read("ann.json")?;
+    ///     if cents < 500 {
+    ///         return Err(Refusal::TooLittle); // nothing has changed
+    ///     }
+    ///     tx.write("ann.json", &(cents - 500))?;
+    ///     Ok(())
+    /// });
+    /// assert!(matches!(refused, Err(Refusal::TooLittle)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn transact<T, E: From<Error>>(
         &self,
         mut work: impl FnMut(&mut Transaction) -> Result<T, E>,
@@ -143,6 +185,18 @@ impl Store {
     /// Reads one JSON document, changes it and writes it, durably; runs `change` again if somebody
     /// else changed the document meanwhile. A document that `change` leaves as it was is not
     /// written.
+    ///
+    /// ```
+    /// # use filepact::{Error, Store};
+    /// # fn main() -> Result<(), Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// # let store = Store::open(folder.path())?;
+    /// store.write("visits.json", &1)?;
+    /// store.update("visits.json", |visits: &mut u64| *visits += 1)?;
+    /// assert_eq!(store.read::<u64>("visits.json")?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn update<T: Serialize + DeserializeOwned>(
         &self,
         path: impl AsRef<str>,

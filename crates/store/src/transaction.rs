@@ -23,6 +23,21 @@ use crate::{Error, Store, Version, json, read};
 /// conflicts: the last one wins.
 ///
 /// Dropping it rolls it back.
+///
+/// ```
+/// # use filepact::{Error, Store};
+/// # fn main() -> Result<(), Error> {
+/// # let folder = tempfile::tempdir().expect("a temporary folder");
+/// # let store = Store::open(folder.path())?;
+/// let mut tx = store.begin()?;
+/// tx.write("site/index.json", &["a.json"])?;
+/// tx.write("site/a.json", &"the first page")?;
+/// tx.note("publish the first page");
+/// let committed = tx.commit()?; // both files, or neither
+/// println!("transaction {}", committed.txn);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a transaction does nothing until it is committed"]
 pub struct Transaction {
@@ -163,7 +178,9 @@ impl Transaction {
 
     /// Writes a document from a reader, in constant memory.
     ///
-    /// The body is on the disk, synced, when this returns; it becomes the document at commit.
+    /// A body over [`Options::inline_max`](crate::Options::inline_max) is on the disk, synced, when
+    /// this returns; it becomes the document at commit. Each such body holds a descriptor until
+    /// then.
     pub fn write_from(
         &mut self,
         path: impl AsRef<str>,
@@ -228,6 +245,23 @@ impl Transaction {
 
     /// Expects the committed document to have this version when the transaction commits; `None`
     /// expects it to be absent. If it is otherwise, the commit is [`Error::Conflict`].
+    ///
+    /// ```
+    /// # use filepact::{Error, Store};
+    /// # fn main() -> Result<(), Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// # let store = Store::open(folder.path())?;
+    /// store.write("page.json", &"draft")?;
+    /// let shown = store.version("page.json")?; // kept while somebody edits the page
+    /// store.write("page.json", &"changed by somebody else")?;
+    ///
+    /// let mut tx = store.begin()?;
+    /// tx.expect("page.json", shown)?;
+    /// tx.write("page.json", &"edited")?;
+    /// assert!(matches!(tx.commit(), Err(Error::Conflict { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expect(&mut self, path: impl AsRef<str>, version: Option<Version>) -> Result<(), Error> {
         let expected = version.map(|version| version.0);
         self.request.reads.expected.insert(DocPath::new(path)?, expected);
