@@ -35,8 +35,11 @@ impl Journal {
     }
 
     fn group(&mut self, kinds: Vec<RecordKind>) {
-        let records = Kinds(kinds).number(self.seq + 1);
-        let (bytes, chain) = encode_group(&records, self.chain);
+        self.records(&Kinds(kinds).number(self.seq + 1));
+    }
+
+    fn records(&mut self, records: &[Record]) {
+        let (bytes, chain) = encode_group(records, self.chain);
         let segment = &mut self.segments.last_mut().unwrap().1;
         self.groups.push(segment.len()..segment.len() + bytes.len());
         segment.extend_from_slice(&bytes);
@@ -226,6 +229,29 @@ fn a_sector_that_is_lost_before_a_synced_group_is_damage() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn attack_9_groups_between_syncs_persist_in_any_order_without_a_false_alarm() {
+    let mut journal = Journal::new();
+    journal.segment(0);
+    journal.group(vec![checkpoint()]);
+    // No sync returns between these, so `synced` stands still.
+    for body in ["1", "2", "3"] {
+        let kinds = Kinds(vec![put(body), RecordKind::Commit(Commit::default())]);
+        let mut records = kinds.number(journal.seq + 1);
+        records.iter_mut().for_each(|record| record.synced = 1);
+        journal.records(&records);
+    }
+    journal.pad();
+    for lost in 1..4 {
+        let mut cut = Journal { segments: journal.segments.clone(), ..Journal::new() };
+        let range = journal.groups[lost].clone();
+        cut.newest()[range].fill(0);
+        let scan = cut.scan_with(Some(1)).expect("nothing that was synced is lost");
+        assert!(matches!(scan.tail, Tail::Torn { .. }));
+        assert_eq!(scan.groups.len(), lost, "what stands behind the gap is void");
     }
 }
 
