@@ -127,7 +127,7 @@ pub fn decide(facts: Facts) -> Row {
         (_, Equal, Failed) => row(Rewrite, "a sync failed: what reads well may not be on the disk"),
 
         (Journal | Staged, LostWrite, Published) => {
-            row(Redo(Displace::Drop), "the disk lost this write: the time is ours, the content not")
+            row(Redo(Displace::Rescue), "the time is ours, the content not: a write the disk lost")
         }
         (_, _, Published) => row(Adopt, "published before, so somebody changed it since"),
 
@@ -302,8 +302,8 @@ mod tests {
         // disks:  Equal Absent LostWrite Old Foreign NotAFile
         assert_eq!(
             table,
-            "Journal  kkvw addd dddd addd arrr axxx\n\
-             Staged   kkvw addd dddd addd arrr axxx\n\
+            "Journal  kkvw addd rddd addd arrr axxx\n\
+             Staged   kkvw addd rddd addd arrr axxx\n\
              Document kkvw alll alll alll alll alll\n\
              Nowhere  kkvw axxx axxx axxx axxx axxx\n\
              InPlace  kkvw alll alll alll alll alll\n\

@@ -163,6 +163,11 @@ pub(crate) fn names(
     Err(restless(format!("{dir}/")))
 }
 
+/// Whether the path lies below the directory; everything lies below `""`.
+pub(crate) fn is_below(path: &str, dir: &str) -> bool {
+    dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// A document that is not there is no error, and neither is a directory in its place.
 fn opened(file: Result<Box<dyn File>, FsError>) -> Result<Option<Box<dyn File>>, FsError> {
     match file {

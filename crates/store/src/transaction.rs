@@ -12,8 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::prepare_error;
+use crate::read::{self, is_below};
 use crate::store::directory;
-use crate::{Error, Store, Version, json, read};
+use crate::{Error, Store, Version, json};
 
 /// A set of changes that becomes durable and visible together, or not at all.
 ///
@@ -130,12 +131,9 @@ impl Transaction {
             Entry::Occupied(entry) if entry.get().names == names => {}
             Entry::Occupied(_) => return Err(self.conflicted(vec![format!("{dir}/")])),
         }
-        let below = |path: &DocPath| {
-            dir.is_empty() || path.strip_prefix(&*dir).is_some_and(|rest| rest.starts_with('/'))
-        };
         listed.retain(|path| !matches!(self.request.changes.get(path), Some(Change::Remove)));
         for (path, change) in &self.request.changes {
-            if matches!(change, Change::Put { .. }) && below(path) {
+            if matches!(change, Change::Put { .. }) && is_below(path, &dir) {
                 listed.push(path.clone());
             }
         }
@@ -348,14 +346,22 @@ impl Transaction {
         if committed == self.checked {
             return Ok(());
         }
-        let changed: Vec<String> = self
-            .request
-            .reads
-            .documents
-            .iter()
+        let reads = &self.request.reads;
+        let documents = reads.documents.iter();
+        let mut changed: Vec<String> = documents
             .filter(|(path, observation)| view.seq_of(path) > observation.at)
             .map(|(path, _)| path.to_string())
             .collect();
+        if !reads.lists.is_empty() {
+            let touched = view.changed_since(self.checked);
+            let lists = reads.lists.iter().filter(|(dir, listed)| {
+                touched.iter().any(|(path, known)| {
+                    let was_there = listed.names.binary_search_by(|name| (**name).cmp(path));
+                    is_below(path, dir) && known.content.is_some() != was_there.is_ok()
+                })
+            });
+            changed.extend(lists.map(|(dir, _)| format!("{dir}/")));
+        }
         if !changed.is_empty() {
             return Err(self.conflicted(changed));
         }

@@ -243,6 +243,10 @@ fn reads_in_one_transaction_are_of_one_moment_or_say_conflict() {
         })
         .expect("it commits");
     assert!(matches!(tx.read::<i32>("b.json"), Err(Error::Conflict { .. })));
+    let mut tx = store.begin().expect("the store is open");
+    assert_eq!(tx.list("dir").expect("it can be listed"), []);
+    store.write("dir/c.json", &3).expect("it commits");
+    assert!(matches!(tx.read::<i32>("dir/c.json"), Err(Error::Conflict { .. })));
 }
 
 #[test]
@@ -273,8 +277,6 @@ fn expect_judges_the_committed_state() {
         })
     };
     swap(version, 2).expect("it is as expected");
-    let quick = Store::options();
-    drop(quick);
     assert!(matches!(swap(version, 3), Err(Error::Conflict { .. })));
     assert_eq!(store.read::<i32>("a.json").expect("it is there"), 2);
     assert!(matches!(swap(None, 3), Err(Error::Conflict { .. })));
