@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use filepact_commit::{CheckpointMark, Live, Stamped, hash_file, look, stage_body_path};
-use filepact_fs::{Access, DocPath, Fs, FsError, Kind, Stat};
+use filepact_fs::{Access, DocPath, Fs, FsError, Kind, Stat, parent_of};
 use filepact_journal::{
     Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was, Word, Words, load,
     scan,
@@ -80,7 +80,7 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
             (false, true) if word.seq <= published => Standing::Published,
             (false, true) => Standing::Committed,
         };
-        documents.insert(path.to_owned(), inspect_document(fs, path, word, standing)?);
+        documents.insert(path.to_owned(), inspect_document(fs, path, word, &words, standing)?);
     }
     Ok(Some(Inspection { scan, words, state, trusted, failed, documents }))
 }
@@ -97,11 +97,13 @@ fn inspect_document(
     fs: &dyn Fs,
     path: &str,
     word: &Word,
+    words: &Words,
     standing: Standing,
 ) -> Result<Inspected, FsError> {
     let live = match look(fs, path) {
         // A link on the way: there is no document, and none can be put there.
         Err(error) if error.is_link() => Live::Other(Kind::Link),
+        Ok(Live::Absent) if is_blocked(fs, path, words)? => Live::Other(Kind::File),
         live => live?,
     };
     let body = match &word.change {
@@ -121,6 +123,20 @@ fn inspect_document(
         Live::Absent | Live::Other(_) => (None, None),
     };
     Ok(Inspected { facts: Facts { body, disk, standing }, stamp, hash })
+}
+
+/// Whether a file stands where a directory above the path must be, and stays there.
+fn is_blocked(fs: &dyn Fs, path: &str, words: &Words) -> Result<bool, FsError> {
+    let mut dir = parent_of(path);
+    while !dir.is_empty() {
+        let goes = words.get(dir).is_some_and(|word| matches!(word.change, Change::Remove(_)));
+        match fs.stat(dir)? {
+            Some(stat) if stat.kind == Kind::Dir => return Ok(false),
+            Some(_) if !goes => return Ok(true),
+            _ => dir = parent_of(dir),
+        }
+    }
+    Ok(false)
 }
 
 fn body_at(fs: &dyn Fs, put: &Put, live: &Live) -> Result<BodyAt, FsError> {

@@ -46,7 +46,7 @@ pub enum OnDisk {
     Old,
     /// Any other content.
     Foreign,
-    /// A directory, a link, a device.
+    /// A directory, a link, a device; or a file stands where a directory above it must be.
     NotAFile,
 }
 
@@ -137,7 +137,7 @@ pub fn decide(facts: Facts) -> Row {
         (Document, _, _) => row(Leave, "the large body itself was edited in place"),
         (Nowhere, _, _) => row(Refuse, "the body is neither at its path nor in its staged file"),
         (Journal | Staged, NotAFile, _) => {
-            row(Refuse, "something that is not a file stands at its path; move it away")
+            row(Refuse, "what stands at its path is no file, or a file is in the way; move it")
         }
         (Journal | Staged, Absent, _) => row(Redo(Displace::Drop), "it was not there yet"),
         (Journal | Staged | Removed, Old, _) => {

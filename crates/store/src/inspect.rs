@@ -98,8 +98,13 @@ impl Store {
             Ok(scan) => check.transactions = transactions(&scan).len(),
             Err(error) => check.problems.push(error.to_string()),
         }
+        let in_flight = self.0.writer.view().in_flight();
         for (path, known) in self.0.writer.view().changed_since(0) {
             check.documents += 1;
+            if in_flight.get(&path).is_some() {
+                check.problems.push(format!("`{path}` is committed and not published yet"));
+                continue;
+            }
             let now = look(fs, &path)?;
             if now.hash() == known.content.map(|(hash, _)| hash) {
                 continue;

@@ -586,6 +586,27 @@ fn attack_43_a_torn_file_is_never_taken_for_an_edit() {
     }
 }
 
+#[test]
+fn recovery_refuses_before_it_changes_anything_if_a_file_is_in_the_way() {
+    let sim = prepared();
+    let store = open(&sim);
+    fail(&sim, "rename", "new/b.json", errno::IO, true);
+    let mut tx = store.begin().expect("the store is open");
+    tx.write_bytes("a.json", "v2").expect("a valid path");
+    tx.write_bytes("new/b.json", "v2").expect("a valid path");
+    tx.commit().expect_err("b cannot be published");
+    drop(store);
+    sim.clear_faults();
+    sim.write("new", b"in the way");
+    let before = sim.fingerprint();
+    let refused = options().open_with(sim.actor()).expect_err("b has no place");
+    assert!(matches!(&refused, Error::Unrecoverable { path, .. } if path == "new/b.json"));
+    assert_eq!(sim.fingerprint(), before, "nothing is changed");
+    sim.remove("new");
+    drop(open(&sim));
+    assert_eq!(read(&sim, "new/b.json").as_deref(), Some("v2"));
+}
+
 /// The first moment whose call begins like this.
 fn moment(sim: &SimFs, call: &str) -> Moment {
     let calls = sim.recorded();
