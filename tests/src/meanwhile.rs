@@ -8,7 +8,7 @@ use filepact_fs::{Access, Entry, Facts, File, Fs, Lock, LockKind, Rename, Result
 
 type Action = Box<dyn FnOnce() + Send>;
 
-/// A file system that runs an action once, just before the first rename onto or from a path.
+/// A file system that runs an action once, just before or after the first rename onto or from a path.
 ///
 /// The swap of C8 is a rename, so this is the last moment at which an outside edit can slip in
 /// between validation and publication.
@@ -16,6 +16,7 @@ pub struct Meanwhile {
     inner: Arc<dyn Fs>,
     path: String,
     action: Mutex<Option<Action>>,
+    after: bool,
 }
 
 impl Meanwhile {
@@ -25,8 +26,18 @@ impl Meanwhile {
         path: &str,
         action: impl FnOnce() + Send + 'static,
     ) -> Arc<Self> {
-        let action: Action = Box::new(action);
-        Arc::new(Self { inner, path: path.to_owned(), action: Mutex::new(Some(action)) })
+        let action = Mutex::new(Some(Box::new(action) as Action));
+        Arc::new(Self { inner, path: path.to_owned(), action, after: false })
+    }
+
+    /// Runs `action` after the first rename that names `path` and succeeds.
+    pub fn after_rename(
+        inner: Arc<dyn Fs>,
+        path: &str,
+        action: impl FnOnce() + Send + 'static,
+    ) -> Arc<Self> {
+        let action = Mutex::new(Some(Box::new(action) as Action));
+        Arc::new(Self { inner, path: path.to_owned(), action, after: true })
     }
 
     /// Whether the moment has come.
@@ -43,11 +54,20 @@ impl fmt::Debug for Meanwhile {
 
 impl Fs for Meanwhile {
     fn rename(&self, from: &str, to: &str, how: Rename) -> Result<()> {
-        if from == self.path || to == self.path {
-            let action = self.action.lock().expect("no test has failed").take();
-            action.into_iter().for_each(|action| action());
+        let run = || {
+            if from == self.path || to == self.path {
+                let action = self.action.lock().expect("no test has failed").take();
+                action.into_iter().for_each(|action| action());
+            }
+        };
+        if !self.after {
+            run();
         }
-        self.inner.rename(from, to, how)
+        self.inner.rename(from, to, how)?;
+        if self.after {
+            run();
+        }
+        Ok(())
     }
 
     fn facts(&self) -> Result<Facts> {

@@ -101,7 +101,7 @@ pub fn sync_documents<'a>(
     }
     let mut dirs = BTreeSet::new();
     for path in paths {
-        if fs.stat(path)?.is_some_and(|stat| stat.kind == Kind::File) {
+        if stands(fs, path, Kind::File)? {
             fs.open(path, Access::Read)?.sync(SyncKind::All)?;
         }
         let mut dir = parent_of(path);
@@ -112,11 +112,19 @@ pub fn sync_documents<'a>(
     // The user may have made any of these directories, and nobody has synced them since: without
     // every ancestor the document's own directory can be lost whole.
     for dir in dirs.iter().rev() {
-        if fs.stat(dir)?.is_some_and(|stat| stat.kind == Kind::Dir) {
+        if stands(fs, dir, Kind::Dir)? {
             fs.sync_dir(dir)?;
         }
     }
     Ok(())
+}
+
+/// Whether such a thing stands at the path. Behind a link there is nothing of ours.
+fn stands(fs: &dyn Fs, path: &str, kind: Kind) -> Result<bool, FsError> {
+    match fs.stat(path) {
+        Err(error) if error.is_link() => Ok(false),
+        stat => Ok(stat?.is_some_and(|stat| stat.kind == kind)),
+    }
 }
 
 /// The mark of an unfinished checkpoint, a byte that outlives its process but not the boot.

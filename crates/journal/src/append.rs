@@ -53,6 +53,16 @@ pub enum Resume {
     Fresh,
 }
 
+/// Whether one more sync of the directory makes the name of a segment durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// It does.
+    Believed,
+    /// A sync has failed: that the next one succeeds proves nothing, so that the first group of a
+    /// segment is repeated as all others are.
+    Doubted,
+}
+
 /// A group that is durable.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -136,8 +146,12 @@ impl Journal {
     ///
     /// # Errors
     /// After either error the groups are no less durable than before, and the scan stands.
-    pub fn repeat(fs: Arc<dyn Fs>, scan: &Scan) -> Result<Self, AppendError> {
-        let doubtful = scan.groups.iter().rev().take_while(|group| !group.covered && !group.born);
+    pub fn repeat(fs: Arc<dyn Fs>, scan: &Scan, names: Names) -> Result<Self, AppendError> {
+        let doubtful = scan
+            .groups
+            .iter()
+            .rev()
+            .take_while(|group| !group.covered && (names == Names::Doubted || !group.born));
         let doubtful = &scan.groups[scan.groups.len() - doubtful.count()..];
         let Some(begin) = doubtful.first() else {
             fs.sync_dir(JOURNAL_DIR).map_err(AppendError::Unknown)?;

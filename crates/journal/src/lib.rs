@@ -62,7 +62,7 @@ mod segment;
 mod state;
 mod words;
 
-pub use append::{Appended, Journal, Resume};
+pub use append::{Appended, Journal, Names, Resume};
 pub use error::AppendError;
 pub use group::Group;
 pub use hash::{Chain, Hash, Hasher, InvalidHash};

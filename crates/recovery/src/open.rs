@@ -6,7 +6,7 @@ use std::sync::Arc;
 use filepact_commit::{CheckpointMark, StageNames, View, WriterParts, ensure_layout};
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
-    Commit, JOURNAL_DIR, Journal, RecordKind, Resume, State, StateFile, Tail, segment_name,
+    Commit, JOURNAL_DIR, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
 };
 
 use crate::run::Run;
@@ -115,7 +115,8 @@ fn secure(fs: &Arc<Latched>, inspection: &Inspection) -> Result<Journal, Recover
     }
     // The first group of a segment was synced before its name existed; its name may not be.
     fs.sync_dir(JOURNAL_DIR)?;
-    Ok(Journal::repeat(fs.clone(), scan)?)
+    let names = if inspection.failed { Names::Doubted } else { Names::Believed };
+    Ok(Journal::repeat(fs.clone(), scan, names)?)
 }
 
 /// `state` names this boot and mount only now, when all that they vouch for is done.

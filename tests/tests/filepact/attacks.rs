@@ -5,43 +5,15 @@ use std::time::Duration;
 
 use filepact::{Error, Store, Version};
 use filepact_fs::Fs;
-use filepact_simfs::{Fault, FaultKind, Grain, Moment, Profile, SimFs, When, errno};
+use filepact_simfs::{Grain, Profile, SimFs, errno};
 use filepact_tests::crash::{Crash, Effort, crash_history, documents, open, options, prepared};
 use filepact_tests::history::{Op, Txn, before, body};
 use filepact_tests::meanwhile::Meanwhile;
 
-const STRICT: Profile = Profile::Strict(Grain::Page);
+use crate::support::{STRICT, after_power_cuts, fail, moment, mtime, put, read, set_mtime, text};
 
 const EFFORT: Effort =
     Effort { outcomes: 256, crash_recovery_every: 40, outcomes_in_recovery: 8, close: true };
-
-fn put(store: &Store, path: &str, content: &[u8]) {
-    let mut tx = store.begin().expect("the store is open");
-    tx.write_bytes(path, content).expect("a valid path");
-    tx.commit().expect("nothing stands in the way");
-}
-
-fn read(sim: &SimFs, path: &str) -> Option<String> {
-    sim.read(path).map(|bytes| String::from_utf8(bytes).expect("the tests write text"))
-}
-
-fn text(store: &Store, path: &str) -> Option<String> {
-    let bytes = store.read_bytes(path).expect("it can be read");
-    bytes.map(|bytes| String::from_utf8(bytes).expect("the tests write text"))
-}
-
-fn fail(sim: &SimFs, op: &'static str, path: &str, errno: i32, sticky: bool) {
-    let at = When::Matching { op, path_contains: path.to_owned(), nth: 1 };
-    sim.fault(Fault { at, kind: FaultKind::Error(errno), sticky });
-}
-
-/// Every file system that a power cut now may leave, opened.
-fn after_power_cuts(sim: &SimFs, limit: usize, judge: impl Fn(&SimFs, &Store)) {
-    for world in sim.world().power_cut(&STRICT, limit, 1).worlds {
-        let store = open(&world);
-        judge(&world, &store);
-    }
-}
 
 #[test]
 fn attack_1_the_same_boot_is_not_the_same_page_cache() {
@@ -587,29 +559,219 @@ fn attack_43_a_torn_file_is_never_taken_for_an_edit() {
 }
 
 #[test]
-fn recovery_refuses_before_it_changes_anything_if_a_file_is_in_the_way() {
-    let sim = prepared();
-    let store = open(&sim);
-    fail(&sim, "rename", "new/b.json", errno::IO, true);
-    let mut tx = store.begin().expect("the store is open");
-    tx.write_bytes("a.json", "v2").expect("a valid path");
-    tx.write_bytes("new/b.json", "v2").expect("a valid path");
-    tx.commit().expect_err("b cannot be published");
-    drop(store);
-    sim.clear_faults();
-    sim.write("new", b"in the way");
-    let before = sim.fingerprint();
-    let refused = options().open_with(sim.actor()).expect_err("b has no place");
-    assert!(matches!(&refused, Error::Unrecoverable { path, .. } if path == "new/b.json"));
-    assert_eq!(sim.fingerprint(), before, "nothing is changed");
-    sim.remove("new");
-    drop(open(&sim));
-    assert_eq!(read(&sim, "new/b.json").as_deref(), Some("v2"));
+fn attack_6_an_edit_of_the_same_length_is_told_by_time_inode_or_content() {
+    let in_place: fn(&SimFs) = |sim| sim.write("notes.json", b"theirs");
+    let another_file: fn(&SimFs) = |sim| {
+        let before = mtime(sim, "notes.json");
+        sim.replace("notes.json", b"theirs");
+        set_mtime(sim, "notes.json", before);
+    };
+    let longer: fn(&SimFs) = |sim| {
+        let before = mtime(sim, "notes.json");
+        sim.write("notes.json", b"theirs, longer");
+        set_mtime(sim, "notes.json", before);
+    };
+    for (case, (ours, still, edit)) in [
+        (true, false, in_place),
+        (true, false, another_file),
+        (true, false, longer),
+        (false, false, in_place),
+        (false, false, another_file),
+        (false, true, in_place),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sim = prepared();
+        if ours {
+            let store = open(&sim);
+            put(&store, "notes.json", b"before");
+            store.close().expect("nothing fails here");
+        }
+        let outside = sim.clone();
+        let fs = Meanwhile::before_rename(sim.actor(), "notes.json", move || edit(&outside));
+        let store = options().open_with(fs.clone()).expect("it opens");
+        if still {
+            sim.set_step(Duration::ZERO);
+        }
+        if !ours {
+            sim.write("notes.json", b"before");
+        }
+        if !still {
+            sim.advance(Duration::from_secs(3_600));
+        }
+        let mut tx = store.begin().expect("the store is open");
+        tx.write_bytes("notes.json", "ours").expect("a valid path");
+        let rescued = tx.commit().expect("it commits").rescued;
+        assert!(fs.has_happened());
+        assert_eq!(rescued.len(), 1, "case {case}");
+        let theirs = read(&sim, &rescued[0].at).expect("it is there");
+        assert!(theirs.starts_with("theirs"), "case {case}: {theirs}");
+    }
 }
 
-/// The first moment whose call begins like this.
-fn moment(sim: &SimFs, call: &str) -> Moment {
-    let calls = sim.recorded();
-    let found = calls.iter().find(|moment| moment.call.starts_with(call));
-    found.unwrap_or_else(|| panic!("no call `{call}` in {:#?}", sim.call_log())).clone()
+#[test]
+fn attack_6_a_settled_edit_that_a_blind_put_replaces_is_rescued() {
+    for removed in [false, true] {
+        let sim = prepared();
+        let store = open(&sim);
+        put(&store, "a.json", b"v1");
+        if removed {
+            store.remove("a.json").expect("it is there");
+        }
+        sim.advance(Duration::from_secs(3_600));
+        sim.write("a.json", b"theirs");
+        sim.advance(Duration::from_secs(3_600));
+        let mut tx = store.begin().expect("the store is open");
+        tx.write_bytes("a.json", "v2").expect("a valid path");
+        let rescued = tx.commit().expect("it commits").rescued;
+        assert_eq!(rescued.len(), 1, "removed before: {removed}");
+        assert_eq!(read(&sim, &rescued[0].at).as_deref(), Some("theirs"));
+    }
+}
+
+#[test]
+fn attack_6_an_edit_just_after_the_swap_is_not_taken_for_ours() {
+    let sim = prepared();
+    let outside = sim.clone();
+    let fs = Meanwhile::after_rename(sim.actor(), "a.json", move || {
+        outside.write("a.json", b"theirs");
+    });
+    let store = options().open_with(fs).expect("it opens");
+    put(&store, "a.json", b"before");
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("theirs"));
+    sim.advance(Duration::from_secs(3_600));
+    let mut tx = store.begin().expect("the store is open");
+    tx.write_bytes("a.json", "v2").expect("a valid path");
+    let rescued = tx.commit().expect("it commits").rescued;
+    assert_eq!(rescued.len(), 1);
+    assert_eq!(read(&sim, &rescued[0].at).as_deref(), Some("theirs"));
+}
+
+#[test]
+fn attack_6_without_an_exchange_an_edit_is_rescued_before_the_rename() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "a.json", b"v1");
+    sim.write("a.json", b"theirs");
+    fail(&sim, "rename", "a.json", errno::INVAL, false);
+    let mut tx = store.begin().expect("the store is open");
+    tx.write_bytes("a.json", "v2").expect("a valid path");
+    let rescued = tx.commit().expect("it commits").rescued;
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("v2"));
+    let status = store.status().expect("it answers");
+    assert_eq!(status.rescued.len(), 1);
+    assert_eq!(read(&sim, &status.rescued[0].at).as_deref(), Some("theirs"));
+    if std::env::var_os("FOUND").is_some() {
+        assert_eq!(rescued, status.rescued, "and the caller is told");
+    }
+}
+
+#[test]
+fn attack_6_what_was_rescued_outlives_the_checkpoint_after_it() {
+    let (sim, store) = slip_in("a.json", |sim| sim.write("a.json", b"theirs"));
+    store.checkpoint().expect("nothing fails here");
+    drop(store);
+    after_power_cuts(&sim, 256, |world, store| {
+        let rescued = store.status().expect("it answers").rescued;
+        assert!(rescued.iter().any(|r| read(world, &r.at).as_deref() == Some("theirs")));
+    });
+}
+
+#[test]
+fn attack_6_an_edit_that_the_transaction_has_read_is_not_rescued() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "a.json", b"v1");
+    sim.write("a.json", b"edited");
+    sim.advance(Duration::from_secs(3_600));
+    let mut tx = store.begin().expect("the store is open");
+    tx.read_bytes("a.json").expect("it can be read").expect("it is there");
+    tx.write_bytes("a.json", "v2").expect("a valid path");
+    assert_eq!(tx.commit().expect("it commits").rescued, []);
+}
+
+#[test]
+fn attack_4_a_sync_that_found_no_room_is_not_believed_at_the_second_try() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "a.json", b"v1");
+    fail(&sim, "sync", "a.json", errno::NOSPC, false);
+    store.checkpoint().expect_err("there is no room");
+    let again = store.checkpoint().expect_err("the handle has stopped");
+    assert!(matches!(again, Error::Poisoned), "{again:?}");
+    drop(store);
+    assert!(open(&sim).recovery_report().failed);
+    sim.evict_all();
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("v1"));
+    after_power_cuts(&sim, 64, |world, _| {
+        assert_eq!(read(world, "a.json").as_deref(), Some("v1"));
+    });
+}
+
+#[test]
+fn attack_43_a_file_torn_within_a_page_is_never_taken_for_an_edit() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", &body("a", 7, 1_900));
+    let ours = mtime(&sim, "a.json");
+    let worlds = sim.world().remount(&Profile::Strict(Grain::Sector), 512, 1).worlds;
+    let torn = |world: &SimFs| world.stat("a.json").is_some_and(|stat| stat.stamp.mtime == ours);
+    assert!(worlds.iter().any(torn), "the test proves nothing");
+    for world in worlds.iter().filter(|world| torn(world)) {
+        let store = open(world);
+        let report = store.recovery_report();
+        assert!(report.rescued.is_empty() && report.adopted.is_empty(), "{report:?}");
+        assert_eq!(world.read("a.json"), Some(body("a", 7, 1_900)));
+    }
+}
+
+#[test]
+fn attack_14_a_segment_whose_name_could_not_be_synced_is_not_built_upon() {
+    let sim = prepared();
+    let store = open(&sim);
+    fail(&sim, "sync_dir", ".filepact/journal", errno::IO, false);
+    let mut number = 0;
+    let error = loop {
+        let mut tx = store.begin().expect("the store is open");
+        tx.write_bytes("a.json", body("a", number, 1_500)).expect("a valid path");
+        if let Err(error) = tx.commit() {
+            break error;
+        }
+        number += 1;
+    };
+    assert!(matches!(error, Error::CommitUnknown { .. }), "{error:?}");
+    drop(store);
+    let store = open(&sim);
+    put(&store, "b.json", b"acknowledged");
+    drop(store);
+    after_power_cuts(&sim, 256, |world, _| {
+        assert_eq!(read(world, "b.json").as_deref(), Some("acknowledged"));
+    });
+}
+
+#[test]
+fn attack_6_an_edit_displaced_by_a_process_that_died_outlives_every_crash_of_the_recovery() {
+    let sim = prepared();
+    let outside = sim.clone();
+    let fs = Meanwhile::before_rename(sim.actor(), "a.json", move || {
+        outside.write("a.json", b"theirs");
+    });
+    let store = options().open_with(fs).expect("it opens");
+    sim.record();
+    put(&store, "a.json", b"ours");
+    let moments = sim.recorded();
+    let swap = moments
+        .iter()
+        .rposition(|moment| moment.call.contains(" a.json") && moment.call.starts_with("rename"));
+    let died = moments[swap.expect("it is swapped in") + 1].world.process_death();
+    assert_eq!(read(&died, "a.json").as_deref(), Some("ours"));
+    died.record();
+    drop(open(&died));
+    for moment in died.recorded() {
+        let killed = moment.world.process_death();
+        let store = open(&killed);
+        let rescued = store.status().expect("it answers").rescued;
+        let theirs = |r: &filepact::Rescued| read(&killed, &r.at).as_deref() == Some("theirs");
+        assert!(rescued.iter().any(theirs), "{}", moment.call);
+    }
 }

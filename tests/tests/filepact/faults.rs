@@ -184,3 +184,93 @@ fn damage_in_the_journal_refuses_to_open_and_changes_nothing() {
         assert_eq!(hurt.fingerprint(), before, "nothing is changed");
     }
 }
+
+#[test]
+fn what_was_staged_for_nothing_is_taken_back() {
+    for (op, path, nth) in [("create_unnamed", "", 2), ("write", ".filepact/journal", 1)] {
+        let sim = prepared();
+        let store = open(&sim);
+        let at = When::Matching { op, path_contains: path.to_owned(), nth };
+        sim.fault(Fault { at, kind: FaultKind::Error(errno::NOSPC), sticky: false });
+        let mut tree = documents(&sim);
+        let (outcome, error) = attempt(&store, Txn(Op::Grow, Op::Grow), &mut tree);
+        assert_eq!(outcome, Outcome::Unchanged, "{op}: {error:?}");
+        let left: Vec<_> = sim.tree().into_keys().filter(|p| p.contains("/stage/")).collect();
+        assert!(left.is_empty(), "{op}: {left:?}");
+    }
+}
+
+#[test]
+fn who_opens_after_an_unknown_outcome_is_told() {
+    let sim = prepared();
+    let store = open(&sim);
+    let at = When::Matching { op: "sync", path_contains: "journal".into(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::IO), sticky: false });
+    let error = store.write("a.json", &1).expect_err("the journal's sync fails");
+    assert!(matches!(error, Error::CommitUnknown { .. }), "{error:?}");
+    drop(store);
+    assert!(open(&sim).recovery_report().failed);
+}
+
+#[test]
+fn a_commit_that_state_cannot_tell_of_is_unknown() {
+    let sim = prepared();
+    let store = open(&sim);
+    let at = When::Matching { op: "write", path_contains: ".filepact/state".into(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::IO), sticky: true });
+    let error = store.write("a.json", &1).expect_err("`state` cannot be written");
+    assert!(matches!(error, Error::CommitUnknown { .. }), "{error:?}");
+    sim.clear_faults();
+    let later = store.write("b.json", &1).expect_err("the handle has stopped");
+    assert!(matches!(later, Error::Poisoned), "{later:?}");
+}
+
+#[test]
+fn a_checkpoint_whose_sync_fails_says_which() {
+    let sim = prepared();
+    let store = open(&sim);
+    store.write("a.json", &1).expect("nothing stands in the way");
+    let at = When::Matching { op: "sync", path_contains: "a.json".into(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::IO), sticky: false });
+    match store.checkpoint() {
+        Err(Error::Io { path, .. }) => assert_eq!(path, "a.json"),
+        other => panic!("{other:?}"),
+    }
+    assert!(store.status().expect("it answers").failed);
+}
+
+#[test]
+fn after_a_write_that_fell_short_the_journal_goes_on_in_a_new_segment() {
+    let sim = prepared();
+    let store = open(&sim);
+    for (kind, nth) in [(FaultKind::ShortWrite, 1), (FaultKind::Error(errno::NOSPC), 2)] {
+        let at = When::Matching { op: "write", path_contains: "journal".into(), nth };
+        sim.fault(Fault { at, kind, sticky: false });
+    }
+    let newest = |sim: &SimFs| sim.tree().into_keys().rfind(|path| path.contains("/journal/0"));
+    let before = newest(&sim);
+    let error = store.write("a.json", &1).expect_err("the disk is full");
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    store.write("a.json", &2).expect("there is room again");
+    assert_ne!(newest(&sim), before, "unsynced bytes are never written over");
+}
+
+#[test]
+fn a_birth_that_failed_leaves_nothing() {
+    let unborn =
+        |sim: &SimFs| sim.tree().into_keys().filter(|path| path.contains("/journal/new")).count();
+    let sim = prepared();
+    let store = open(&sim);
+    let at = When::Matching { op: "write", path_contains: "journal/new".into(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::NOSPC), sticky: false });
+    for n in 0.. {
+        if store.write("a.json", &format!("{n}{}", "x".repeat(1_500))).is_err() {
+            break;
+        }
+    }
+    assert_eq!(unborn(&sim), 0);
+    drop(store);
+    sim.write(".filepact/journal/new.dead", b"a birth that a crash cut short");
+    drop(open(&sim));
+    assert_eq!(unborn(&sim), 0);
+}

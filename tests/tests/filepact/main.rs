@@ -8,7 +8,11 @@ mod calls;
 mod crash;
 /// Full disks, failed syncs, short writes, interrupted calls.
 mod faults;
+/// What goes wrong without one of the syncs, checks and orders of the protocol.
+mod guards;
 /// Any sequence of transactions equals a map.
 mod model;
 /// What the documentation promises, and what bad input gets.
 mod promises;
+/// What the tests on the simulated file system share.
+mod support;

@@ -211,7 +211,7 @@ fn check_fault(fs: &Arc<Faulty>, journal: &mut Journal, what: &str) {
             );
             assert!(read(&**fs).end.seq() >= before.seq(), "{what}");
             // Opening again settles it.
-            let mut again = Journal::repeat(fs.clone(), &scan).expect(what);
+            let mut again = Journal::repeat(fs.clone(), &scan, Names::Believed).expect(what);
             assert_eq!(again.end().seq(), scan.end.seq(), "{what}");
             let appended = again.append(transaction("c", b"z"), Time(2)).expect(what);
             let after = read_with(&**fs, Some(appended.last)).expect(what);
@@ -288,7 +288,7 @@ fn what_nothing_confirms_is_repeated_once() {
     let _ = journal.append(transaction("a", b"1"), Time(7)).unwrap();
     let _ = journal.append(transaction("b", b"2"), Time(8)).unwrap();
     let before = read(&*fs);
-    let mut journal = Journal::repeat(fs.clone(), &before).unwrap();
+    let mut journal = Journal::repeat(fs.clone(), &before, Names::Believed).unwrap();
     assert_eq!(segments(&*fs), [1, 4]);
     let after = read_with(&*fs, Some(5)).unwrap();
     assert_eq!(after.end, *journal.end());
@@ -298,7 +298,7 @@ fn what_nothing_confirms_is_repeated_once() {
 
     // A crash, and once more: the group lacks nothing but a sync of the directory.
     fs.take_log();
-    let _ = Journal::repeat(fs.clone(), &after).unwrap();
+    let _ = Journal::repeat(fs.clone(), &after, Names::Believed).unwrap();
     assert_eq!(fs.take_log(), [format!("sync dir {JOURNAL_DIR}")]);
 
     let _ = journal.append(transaction("c", b"3"), Time(9)).unwrap();
@@ -320,7 +320,7 @@ fn groups_that_were_never_synced_are_repeated_together() {
         (offset, chain) = (offset + bytes.len() as u64, after);
     }
     let before = read(&*fs);
-    let mut journal = Journal::repeat(fs.clone(), &before).unwrap();
+    let mut journal = Journal::repeat(fs.clone(), &before, Names::Believed).unwrap();
     let after = read_with(&*fs, Some(7)).unwrap();
     let mut records = after.groups.iter().flat_map(|group| &*group.records);
     assert!(records.all(|record| record.synced == 1));
@@ -337,7 +337,7 @@ fn a_checkpoint_that_nothing_confirms_is_repeated() {
     let (_dir, fs, mut journal) = store();
     let _ = journal.append(transaction("a", b"1"), Time(7)).unwrap();
     let _ = journal.append(vec![RecordKind::Checkpoint { upto: 3 }], Time(0)).unwrap();
-    let journal = Journal::repeat(fs.clone(), &read(&*fs)).unwrap();
+    let journal = Journal::repeat(fs.clone(), &read(&*fs), Names::Believed).unwrap();
     assert_eq!((journal.last_checkpoint(), segments(&*fs)), (4, vec![4]));
     let scan = read_with(&*fs, Some(4)).unwrap();
     assert_eq!((scan.checkpoint, scan.end), (3, *journal.end()));
@@ -350,11 +350,11 @@ fn a_repeat_that_fails_leaves_the_journal_as_it_was() {
         let _ = journal.append(transaction("a", b"1"), Time(7)).unwrap();
         let before = read(&*fs);
         fs.fail_nth(nth, false);
-        let outcome = Journal::repeat(fs.clone(), &before);
+        let outcome = Journal::repeat(fs.clone(), &before, Names::Believed);
         fs.take_log();
         assert!(outcome.is_err(), "{nth}");
         let scan = read_with(&*fs, Some(3)).unwrap();
-        let journal = Journal::repeat(fs.clone(), &scan).unwrap();
+        let journal = Journal::repeat(fs.clone(), &scan, Names::Believed).unwrap();
         assert_eq!((journal.next_seq(), read(&*fs).end.seq()), (4, 3), "{nth}");
     }
 }

@@ -1,0 +1,62 @@
+//! What the tests on the simulated file system share.
+
+use filepact::Store;
+use filepact_fs::{Access, Fs, Time};
+use filepact_simfs::{Fault, FaultKind, Grain, Moment, Profile, SimFs, When};
+use filepact_tests::crash::open;
+
+pub(crate) const STRICT: Profile = Profile::Strict(Grain::Page);
+
+pub(crate) fn put(store: &Store, path: &str, content: &[u8]) {
+    let mut tx = store.begin().expect("the store is open");
+    tx.write_bytes(path, content).expect("a valid path");
+    tx.commit().expect("nothing stands in the way");
+}
+
+pub(crate) fn read(sim: &SimFs, path: &str) -> Option<String> {
+    sim.read(path).map(|bytes| String::from_utf8(bytes).expect("the tests write text"))
+}
+
+pub(crate) fn text(store: &Store, path: &str) -> Option<String> {
+    let bytes = store.read_bytes(path).expect("it can be read");
+    bytes.map(|bytes| String::from_utf8(bytes).expect("the tests write text"))
+}
+
+pub(crate) fn fail(sim: &SimFs, op: &'static str, path: &str, errno: i32, sticky: bool) {
+    let at = When::Matching { op, path_contains: path.to_owned(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno), sticky });
+}
+
+/// Every file system that a power cut now may leave, opened.
+pub(crate) fn after_power_cuts(sim: &SimFs, limit: usize, judge: impl Fn(&SimFs, &Store)) {
+    for world in sim.world().power_cut(&STRICT, limit, 1).worlds {
+        let store = open(&world);
+        judge(&world, &store);
+    }
+}
+
+/// The first moment whose call begins like this.
+pub(crate) fn moment(sim: &SimFs, call: &str) -> Moment {
+    let calls = sim.recorded();
+    let found = calls.iter().find(|moment| moment.call.starts_with(call));
+    found.unwrap_or_else(|| panic!("no call `{call}` in {:#?}", sim.call_log())).clone()
+}
+
+pub(crate) fn set_mtime(sim: &SimFs, path: &str, mtime: Time) {
+    let file = sim.actor().open(path, Access::Write).expect("it is there");
+    file.set_mtime(mtime).expect("nothing fails here");
+}
+
+pub(crate) fn mtime(sim: &SimFs, path: &str) -> Time {
+    sim.stat(path).expect("it is there").stamp.mtime
+}
+
+pub(crate) fn staged(sim: &SimFs) -> Vec<String> {
+    sim.tree().into_keys().filter(|path| path.starts_with(".filepact/stage/")).collect()
+}
+
+/// The store's next opening is in the same boot, and does not believe it.
+pub(crate) fn distrust(sim: &SimFs) {
+    let state = sim.read(".filepact/state").expect("it is there");
+    sim.replace(".filepact/state", &state);
+}
