@@ -25,7 +25,7 @@ pub fn stage_body_path(name: &str) -> String {
 
 /// Creates what is missing of the folder, if anything is.
 pub fn ensure_layout(fs: &dyn Fs) -> Result<(), FsError> {
-    for name in [STAGE, RESCUED, JOURNAL_DIR, OPENING, OPEN, MARK] {
+    for name in [STAGE, RESCUED, JOURNAL_DIR, OPENING, OPEN, MARK, GITIGNORE] {
         if fs.stat(name)?.is_none() {
             return create_layout(fs);
         }
@@ -45,7 +45,9 @@ fn create_layout(fs: &dyn Fs) -> Result<(), FsError> {
             made => made?,
         }
     }
-    for (path, content) in [(OPENING, ""), (OPEN, ""), (MARK, "0"), (GITIGNORE, "*\n")] {
+    // A mark that has gone missing from a store proves nothing, so it is not taken for a clear no.
+    let mark = if fs.list(JOURNAL_DIR)?.is_empty() { "0" } else { "1" };
+    for (path, content) in [(OPENING, ""), (OPEN, ""), (MARK, mark), (GITIGNORE, "*\n")] {
         let file = match fs.create(path) {
             Err(error) if error.is_exists() => fs.open(path, Access::Write)?,
             created => created?,

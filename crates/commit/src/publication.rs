@@ -85,18 +85,19 @@ impl Publish {
     fn run(&mut self, fs: &dyn Fs, view: &View) -> Result<Option<Rescued>, FsError> {
         let swap =
             Swap { path: &self.path, was: self.was.as_ref(), txn: self.txn, time: self.time };
-        let swapped = match (self.swapped, &self.staged) {
+        let swapped = match (self.swapped.take(), &self.staged) {
             (Some(swapped), _) => swapped,
             (None, Some(staged)) => swap.run(fs, staged)?,
             (None, None) => remove_document(fs, &self.path, &self.at)?,
         };
-        self.swapped = Some(swapped);
+        self.swapped = Some(swapped.clone());
         if let Some(staged) = &self.staged {
             note_stamp(fs, view, &self.path, staged)?;
         }
         match swapped {
             Displaced::Yes => settle(fs, &self.at, swap, self.staged.as_ref()),
             Displaced::No => Ok(None),
+            Displaced::Rescued(rescued) => Ok(Some(rescued)),
         }
     }
 }

@@ -26,13 +26,15 @@ pub struct Swap<'a> {
 }
 
 /// Whether a swap left something in `stage/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Displaced {
     /// What stood at the path now lies where the staged file was: [`settle`] it.
     Yes,
-    /// Nothing stood there.
+    /// Nothing stood there, or nothing is left of it to settle.
     No,
+    /// Somebody's edit stood there, and was rescued before the swap.
+    Rescued(Rescued),
 }
 
 impl Swap<'_> {
@@ -75,13 +77,14 @@ impl Swap<'_> {
     /// Where there is no exchange: what is not ours is rescued first, then a plain rename. An
     /// outside edit between the look and the rename is lost; the documentation says so.
     fn replace(&self, fs: &dyn Fs, at: &str) -> Result<Displaced, FsError> {
+        let mut displaced = Displaced::No;
         if let Some(stat) = fs.stat(self.path)?
             && !is_plainly_was(fs, self.path, &stat, self.was, self.time)?
         {
-            rescue(fs, self.path, self.path, self.txn)?;
+            displaced = Displaced::Rescued(rescue(fs, self.path, self.path, self.txn)?);
         }
         fs.rename(at, self.path, Rename::Replace)?;
-        Ok(Displaced::No)
+        Ok(displaced)
     }
 
     /// A new document never replaces.

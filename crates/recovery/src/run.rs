@@ -256,8 +256,13 @@ impl Run<'_> {
         staged: Option<&Staged>,
         report: &mut Report,
     ) -> Result<(), RecoveryError> {
-        if displaced == Displaced::No {
-            return Ok(());
+        match displaced {
+            Displaced::No => return Ok(()),
+            Displaced::Rescued(rescued) => {
+                report.rescued.push(rescued);
+                return Ok(());
+            }
+            Displaced::Yes => {}
         }
         let inspected = self.document(swap.path).stamp;
         let stat = self.fs.stat(at)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filepact::Error;
 use filepact_fs::{Access, Fs};
-use filepact_simfs::{Fault, FaultKind, When, errno};
+use filepact_simfs::{Fault, FaultKind, SimFs, When, errno};
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{before, body};
 use filepact_tests::meanwhile::Meanwhile;
@@ -489,4 +489,73 @@ fn a_commit_that_panicked_is_finished_by_the_next_opening() {
     drop(store);
     drop(open(&sim));
     assert_eq!(read(&sim, "a.json").as_deref(), Some("v1"));
+}
+
+#[test]
+fn a_recovery_that_dies_publishes_a_transaction_whole_or_not_at_all() {
+    // Died before the commit point, with the group in memory, and between two swaps.
+    for call in ["sync .filepact/journal", "rename .filepact/stage"] {
+        let sim = prepared();
+        let store = open(&sim);
+        sim.record();
+        store
+            .transact(|tx| {
+                tx.write_bytes("a.json", "v1")?;
+                tx.write_bytes("b.json", "v1")
+            })
+            .expect("nothing stands in the way");
+        drop(store);
+        let died = moment(&sim, call).world.process_death();
+        died.record();
+        drop(open(&died));
+        for moment in died.recorded() {
+            let killed = [moment.world.process_death()];
+            let cut = moment.world.power_cut(&STRICT, 64, 1).worlds;
+            for world in killed.iter().chain(&cut) {
+                let store = open(world);
+                let a = read(world, "a.json").expect("it is there") == "v1";
+                let b = read(world, "b.json").expect("it is there") == "v1";
+                assert_eq!(a, b, "{call}, then {}", moment.call);
+                let report = store.recovery_report();
+                assert!(report.adopted.is_empty() && report.rescued.is_empty(), "{report:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_new_store_is_durable_with_its_first_transaction() {
+    let sim = SimFs::new();
+    let store = open(&sim);
+    for world in sim.world().power_cut(&STRICT, 256, 1).worlds {
+        assert_eq!(read(&world, ".filepact/.gitignore").as_deref(), Some("*\n"));
+        assert_eq!(read(&world, ".filepact/checkpoint.lock").as_deref(), Some("0"));
+    }
+    put(&store, "a.json", b"v1");
+    drop(store);
+    after_power_cuts(&sim, 256, |world, _| {
+        assert_eq!(read(world, "a.json").as_deref(), Some("v1"));
+    });
+}
+
+#[test]
+fn a_mark_that_is_missing_is_not_taken_for_a_clear_no() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", b"v1");
+    sim.remove(".filepact/checkpoint.lock");
+    assert!(open(&sim).recovery_report().failed);
+}
+
+#[test]
+fn a_recovery_keeps_large_bodies_until_its_checkpoint_is_recorded() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", &body("large", 1, 9_000));
+    fail(&sim, "write", ".filepact/journal", errno::NOSPC, true);
+    options().open_with(sim.actor()).expect_err("there is no room for its record");
+    sim.clear_faults();
+    sim.write("a.json", b"edited in place");
+    sim.write_back_all();
+    after_power_cuts(&sim, 16, |world, _| {
+        assert_eq!(read(world, "a.json").as_deref(), Some("edited in place"));
+    });
 }

@@ -373,6 +373,9 @@ fn the_journal_is_bounded_and_its_log_is_plain_json() {
     for n in 0..400 {
         store.write("a.json", &format!("{n}{}", "x".repeat(2_000))).expect("it commits");
     }
+    let status = store.status().expect("it answers");
+    assert!(status.journal_bytes < 110_000, "{status:?}");
+    assert_eq!(status.deferred_checkpoint, None);
     let journal = folder.path().join(".filepact/journal");
     let size: u64 = fs::read_dir(&journal)
         .expect("it can be read")
