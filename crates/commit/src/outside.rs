@@ -4,6 +4,8 @@
 //! any more. It is ours if it is what the record's `was` says; otherwise an outside edit slipped in
 //! unseen, and it goes to `rescued/`, below a folder of its own and at its own path there.
 
+use std::io;
+
 use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, SyncKind, Time, parent_of};
 use filepact_journal::Was;
 
@@ -48,12 +50,15 @@ pub fn is_plainly_was(
 pub fn rescue(fs: &dyn Fs, at: &str, path: &str, txn: u64) -> Result<Rescued, FsError> {
     let folder = format!("{RESCUED}/{txn}.{}", &fs.unique()[..8]);
     let target = format!("{folder}/{path}");
-    let mut made = Vec::new();
-    make_parents(fs, &target, 0o700, &mut made)?;
+    make_parents(fs, &target, 0o700)?;
     // The body first, then its name, then the names of the folders, innermost first: whoever finds
     // the folder after a power cut finds the edit in it.
-    if let Ok(file) = fs.open(at, Access::Read) {
-        file.sync(SyncKind::All)?;
+    if fs.stat(at)?.is_some_and(|stat| stat.kind == Kind::File) {
+        match fs.open(at, Access::Read) {
+            // An edit that we may not read cannot be synced, and is kept all the same.
+            Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
+            file => file?.sync(SyncKind::All)?,
+        }
     }
     fs.rename(at, &target, Rename::NoReplace)?;
     let mut dir = parent_of(&target);
@@ -66,25 +71,16 @@ pub fn rescue(fs: &dyn Fs, at: &str, path: &str, txn: u64) -> Result<Rescued, Fs
     }
 }
 
-/// Creates the missing directories above `path`, outermost first, and names them in `made`.
-pub(crate) fn make_parents(
-    fs: &dyn Fs,
-    path: &str,
-    mode: u32,
-    made: &mut Vec<String>,
-) -> Result<(), FsError> {
+/// Creates the missing directories above `path`, outermost first; says whether there were any.
+pub(crate) fn make_parents(fs: &dyn Fs, path: &str, mode: u32) -> Result<bool, FsError> {
     let parent = parent_of(path);
     if parent.is_empty() || fs.stat(parent)?.is_some_and(|stat| stat.kind == Kind::Dir) {
-        return Ok(());
+        return Ok(false);
     }
-    make_parents(fs, parent, mode, made)?;
+    make_parents(fs, parent, mode)?;
     match fs.make_dir(parent, mode) {
-        Err(error) if error.is_exists() => Ok(()),
-        outcome => {
-            outcome?;
-            made.push(parent.to_owned());
-            Ok(())
-        }
+        Err(error) if error.is_exists() => Ok(false),
+        made => made.map(|()| true),
     }
 }
 

@@ -56,9 +56,8 @@ impl Swap<'_> {
                 Err(error) if tries < 16 && !exchange && error.is_not_found() => {
                     // New directories: what makes them durable is the checkpoint, which syncs all
                     // ancestors, or recovery, which makes them again.
-                    let mut made = Vec::new();
-                    make_parents(fs, self.path, 0o777, &mut made)?;
-                    if made.is_empty() && fs.stat(&staged.at)?.is_none() {
+                    let made = make_parents(fs, self.path, 0o777)?;
+                    if !made && fs.stat(&staged.at)?.is_none() {
                         return Err(error);
                     }
                 }

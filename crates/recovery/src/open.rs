@@ -6,7 +6,7 @@ use std::sync::Arc;
 use filepact_commit::{CheckpointMark, StageNames, View, WriterParts, ensure_layout};
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
-    Commit, JOURNAL_DIR, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
+    Commit, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
 };
 
 use crate::run::Run;
@@ -78,8 +78,7 @@ fn recover(
     // Adopted edits are recorded by what is synced here, and the checkpoint says that all is.
     if !planned.is_empty() {
         run.sync(&planned)?;
-        let rewritten = run.verify(&planned)?;
-        if !rewritten.is_empty() {
+        if run.verify(&planned, &mut report)? {
             run.sync(&planned)?;
         }
     }
@@ -113,8 +112,6 @@ fn secure(fs: &Arc<Latched>, inspection: &Inspection) -> Result<Journal, Recover
     {
         return Ok(Journal::resume(fs.clone(), scan, Resume::Tail)?);
     }
-    // The first group of a segment was synced before its name existed; its name may not be.
-    fs.sync_dir(JOURNAL_DIR)?;
     let names = if inspection.failed { Names::Doubted } else { Names::Believed };
     Ok(Journal::repeat(fs.clone(), scan, names)?)
 }

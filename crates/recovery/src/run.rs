@@ -37,7 +37,7 @@ impl Run<'_> {
                 Action::Verify => self.give_back(path)?,
                 Action::Rewrite => {
                     self.give_back(path)?;
-                    self.rewrite(path)?;
+                    self.rewrite(path, report)?;
                 }
                 Action::Leave => report.left.push(path.clone()),
                 Action::Keep | Action::Adopt | Action::Refuse => {}
@@ -46,13 +46,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// After a sync: what the device does not show is written to a new inode.
-    pub(crate) fn verify(&mut self, planned: &[Planned]) -> Result<Vec<String>, RecoveryError> {
-        let mut rewritten = Vec::new();
+    /// After a sync: what the device does not show is written to a new inode. Says whether there was
+    /// any; it needs a sync again.
+    pub(crate) fn verify(
+        &mut self,
+        planned: &[Planned],
+        report: &mut Report,
+    ) -> Result<bool, RecoveryError> {
+        let mut rewritten = false;
         for Planned { path, row, .. } in planned {
             if row.action == Action::Verify && self.device_hash(path)? != self.document(path).hash {
-                self.rewrite(path)?;
-                rewritten.push(path.clone());
+                self.rewrite(path, report)?;
+                rewritten = true;
             }
         }
         Ok(rewritten)
@@ -61,8 +66,7 @@ impl Run<'_> {
     /// The records of outside edits that were found.
     pub(crate) fn adopted(&self, planned: &[Planned]) -> Result<Vec<RecordKind>, RecoveryError> {
         let mut records = Vec::new();
-        for Planned { path, row, .. } in planned.iter().filter(|p| p.row.action == Action::Adopt) {
-            debug_assert_eq!(row.action, Action::Adopt, "filtered above");
+        for Planned { path, .. } in planned.iter().filter(|p| p.row.action == Action::Adopt) {
             let was = match &self.word(path).change {
                 Change::Put(put) => Some(filepact_journal::Was {
                     size: put.len,
@@ -83,10 +87,7 @@ impl Run<'_> {
             let body = if len <= self.inline_max as u64 {
                 let bytes = filepact_fs::read_to_end(&*file)?;
                 if Hash::of(&bytes) != hash {
-                    return Err(RecoveryError::Refused {
-                        path: path.clone(),
-                        reason: "it is being edited; try again".into(),
-                    });
+                    return Err(being_edited(path));
                 }
                 Body::Inline(bytes.into())
             } else {
@@ -279,7 +280,7 @@ impl Run<'_> {
     }
 
     /// The same content on a new inode, for a document that reads well and may not be on the disk.
-    fn rewrite(&mut self, path: &str) -> Result<(), RecoveryError> {
+    fn rewrite(&mut self, path: &str, report: &mut Report) -> Result<(), RecoveryError> {
         let word = self.word(path).clone();
         let Some(stamp) = self.document(path).stamp else { return Ok(()) };
         let (dir, attrs) = self.place(path)?;
@@ -292,9 +293,18 @@ impl Run<'_> {
             hash: self.document(path).hash,
         };
         let staged = stage_copy(self.fs, path, was.size, &dir, dress, at)?;
+        // What was copied must be what was looked at, and not half of somebody's save.
+        if look(self.fs, &staged.at)?.hash() != was.hash {
+            self.fs.unlink(&staged.at)?;
+            return Err(being_edited(path));
+        }
         let swap = Swap { path, was: Some(&was), txn: word.txn, time: word.time };
-        if swap.run(self.fs, &staged)? == Displaced::Yes {
-            settle(self.fs, &staged.at, swap, Some(&staged))?;
+        match swap.run(self.fs, &staged)? {
+            Displaced::No => {}
+            Displaced::Rescued(rescued) => report.rescued.push(rescued),
+            Displaced::Yes => {
+                report.rescued.extend(settle(self.fs, &staged.at, swap, Some(&staged))?);
+            }
         }
         Ok(())
     }
@@ -344,4 +354,10 @@ impl Run<'_> {
     fn document(&self, path: &str) -> &Inspected {
         &self.inspection.documents[path]
     }
+}
+
+/// Somebody saves the document while it is being recovered.
+fn being_edited(path: &str) -> RecoveryError {
+    let reason = "it is being edited; try again".to_owned();
+    RecoveryError::Refused { path: path.to_owned(), reason }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filepact::Error;
 use filepact_fs::{Access, Fs};
-use filepact_simfs::{Fault, FaultKind, SimFs, When, errno};
+use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{before, body};
 use filepact_tests::meanwhile::Meanwhile;
@@ -270,17 +270,11 @@ fn what_somebody_elses_failed_sync_left_in_the_cache_is_rewritten() {
 
 #[test]
 fn a_recovery_whose_sync_failed_is_not_believed_by_the_next() {
-    for op in ["sync", "sync_dir"] {
+    for (op, path) in [("sync", "dir/a.json"), ("sync_dir", "dir")] {
         let sim = prepared();
-        put(&open(&sim), "a.json", b"v1");
+        put(&open(&sim), "dir/a.json", b"v1");
         distrust(&sim);
-        fail(&sim, op, if op == "sync" { "a.json" } else { "" }, errno::IO, false);
-        if op == "sync_dir" {
-            // Not the journal's directory: the root, with the name of the document.
-            sim.clear_faults();
-            let at = When::Matching { op, path_contains: String::new(), nth: 3 };
-            sim.fault(Fault { at, kind: FaultKind::Error(errno::IO), sticky: false });
-        }
+        fail(&sim, op, path, errno::IO, false);
         let refused = options().open_with(sim.actor());
         assert!(matches!(refused, Err(Error::Io { .. })), "{op}: {refused:?}");
         sim.clear_faults();
@@ -289,7 +283,7 @@ fn a_recovery_whose_sync_failed_is_not_believed_by_the_next() {
         drop(store);
         sim.evict_all();
         after_power_cuts(&sim, 64, |world, _| {
-            assert_eq!(read(world, "a.json").as_deref(), Some("v1"), "{op}");
+            assert_eq!(read(world, "dir/a.json").as_deref(), Some("v1"), "{op}");
         });
     }
 }
