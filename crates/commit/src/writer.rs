@@ -260,7 +260,9 @@ impl Writer {
             self.fs.trip();
             inner.state.failed = true;
             CommitError::Unknown { source }
-        })
+        })?;
+        inner.journal.remove_elders();
+        Ok(())
     }
 
     /// Stops everything: a failed sync leaves nothing that can be built upon.

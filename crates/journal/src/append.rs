@@ -4,9 +4,11 @@
 //! segment. A segment that is full, one whose tail a crash tore, one in which a write fell short:
 //! all the same case, and bytes that were not synced are never written over. A new segment begins
 //! where the whole groups of the last one end, so that all behind them is void once it is durable.
+//! And no segment may bear the number of the next record: a dead writer's, which would void what is
+//! written at the tail before it. The new segment replaces it.
 //!
-//! (A segment that bears the number of the next record would void an append at the tail. While one
-//! process at a time has a store open, there is none: a dead writer's segment is part of the scan.)
+//! Several processes take turns as the writer. Before an append each takes in what the others have
+//! appended: [`Journal::catch_up`].
 
 use std::io;
 use std::sync::Arc;
@@ -16,29 +18,28 @@ use filepact_fs::{
 };
 
 use crate::birth::{OpenSegment, birth, sweep_unborn};
-use crate::group::raise_checkpoint;
+use crate::follow::read_from;
 use crate::load::segments_in;
 use crate::scan::start_of;
 use crate::segment::{JOURNAL_DIR, LARGEST_BYTES, PADDING};
 use crate::{
-    AppendError, Chain, Group, Header, Position, Record, RecordKind, Scan, Tail, encode_group,
-    segment_path,
+    AppendError, Chain, Group, Header, Position, Progress, Record, RecordKind, Scan, Tail,
+    encode_group, segment_path,
 };
 
-/// The writing end of a journal; there is one at a time.
+/// The writing end of a journal; one at a time is in its turn.
 #[derive(Debug)]
 pub struct Journal {
     fs: Arc<dyn Fs>,
     store: String,
-    end: Position,
+    progress: Progress,
     /// Where the next group goes if it has room; `None` once the tail must not be written to.
     tail: Option<OpenSegment>,
     /// The full size of the newest segment, in bytes.
     newest_bytes: u64,
-    /// Every segment that may be there, by first seq, in order.
-    segments: Vec<u64>,
-    checkpoint: u64,
-    bytes_since_checkpoint: u64,
+    /// The checkpoint in the header of a segment that was born here, while elders may be there that
+    /// it makes unnecessary.
+    elders: Option<u64>,
     /// An append's outcome is unknown: nothing may follow it.
     stopped: bool,
 }
@@ -91,15 +92,14 @@ impl Journal {
             return Err(AppendError::Unchanged(error));
         }
         let time = fs.now();
+        let begin = Position::new(1, 0, 0, Chain::ZERO);
         let mut journal = Self {
             fs,
             store: store.to_owned(),
-            end: Position::new(1, 0, 0, Chain::ZERO),
+            progress: Progress::begin(begin, 0),
             tail: None,
             newest_bytes: 0,
-            segments,
-            checkpoint: 0,
-            bytes_since_checkpoint: 0,
+            elders: None,
             stopped: false,
         };
         let _ = journal.append(vec![RecordKind::Checkpoint { upto: 0 }], time)?;
@@ -120,21 +120,71 @@ impl Journal {
             }
             (Resume::Tail, Tail::Torn { .. }) | (Resume::Fresh, _) => None,
         };
+        Ok(Self {
+            fs,
+            store: scan.store.clone(),
+            progress: Progress::of(scan),
+            tail,
+            newest_bytes: scan.newest_bytes,
+            elders: None,
+            stopped: false,
+        })
+    }
+
+    /// Joins the journal of a store that others write, as it was [read](crate::read_to) up to what
+    /// they have committed. Nothing is changed.
+    ///
+    /// # Errors
+    /// What these calls answer.
+    pub fn join(fs: Arc<dyn Fs>, scan: &Scan) -> Result<Self, FsError> {
         let mut journal = Self {
             fs,
             store: scan.store.clone(),
-            end: scan.end,
-            tail,
+            progress: Progress::of(scan),
+            tail: None,
             newest_bytes: scan.newest_bytes,
-            segments: scan.segments.clone(),
-            checkpoint: scan.checkpoint,
-            bytes_since_checkpoint: 0,
+            elders: None,
             stopped: false,
         };
-        for group in &scan.groups {
-            journal.count(&group.records, group.len_bytes());
-        }
+        journal.open_tail()?;
         Ok(journal)
+    }
+
+    /// Takes in how far the journal has come meanwhile, in the turn of this writer, and asks whether
+    /// the tail may still be written to.
+    ///
+    /// # Errors
+    /// What these calls answer; then the next append goes to a new segment.
+    pub fn catch_up(&mut self, progress: &Progress) -> Result<(), FsError> {
+        let moved = self.end() != progress.end();
+        self.progress = *progress;
+        if moved {
+            self.open_tail()?;
+        }
+        let end = *self.end();
+        let torn =
+            |tail: &OpenSegment| end.offset() < tail.size && !is_padding(&*tail.file, end.offset());
+        // A dead writer's group begins at the tail, or in a segment of its own.
+        if self.tail.as_ref().is_some_and(torn)
+            || self.fs.stat(&segment_path(self.next_seq()))?.is_some()
+        {
+            self.tail = None;
+        }
+        Ok(())
+    }
+
+    /// Opens the segment in which the journal ends. Its tail is written to only if there is nothing
+    /// but padding to the end: what a torn write has left may begin anywhere.
+    fn open_tail(&mut self) -> Result<(), FsError> {
+        self.tail = None;
+        let end = *self.end();
+        let file = self.fs.open(&segment_path(end.segment()), Access::Write)?;
+        let size = file.stat()?.stamp.size;
+        self.newest_bytes = size;
+        if read_from(&*file, end.offset())?.iter().all(|byte| *byte == PADDING) {
+            self.tail = Some(OpenSegment { file, size });
+        }
+        Ok(())
     }
 
     /// Goes on where a scan ended, without believing that its last groups are durable: what reads
@@ -159,7 +209,7 @@ impl Journal {
         };
         let time = fs.now();
         let mut journal = Self::resume(fs, scan, Resume::Fresh).map_err(AppendError::Unchanged)?;
-        journal.end = begin.begins;
+        journal.progress.end = begin.begins;
         let synced = begin.first - 1;
         let (mut bytes, mut chain, mut last) = (Vec::new(), begin.begins.chain(), synced);
         for group in doubtful {
@@ -171,7 +221,8 @@ impl Journal {
             bytes.extend_from_slice(&lines);
             (chain, last) = (after, group.last);
         }
-        journal.give_birth(&bytes, last, chain, journal.checkpoint, time)?;
+        let begins = journal.give_birth(&bytes, journal.last_checkpoint(), time)?;
+        journal.progress.end = begins.after(begins.offset() + bytes.len() as u64, last, chain);
         Ok(journal)
     }
 
@@ -189,48 +240,48 @@ impl Journal {
         }
         let first = self.next_seq();
         // One group is in flight at a time: the sync of everything before has returned.
-        let synced = self.end.seq();
+        let synced = self.end().seq();
         let records = (first..).zip(kinds).map(|(seq, kind)| Record { seq, synced, kind });
         let records: Arc<[Record]> = records.collect();
-        let (bytes, chain) = encode_group(&records, self.end.chain());
+        let (bytes, chain) = encode_group(&records, self.end().chain());
         let last = synced + records.len() as u64;
         let len = bytes.len() as u64;
         // A checkpoint leaves a segment that grew beyond all others for one large group: with it
         // goes what every later opening would have to read for nothing.
         let leave = self.newest_bytes > LARGEST_BYTES
             && matches!(records[..], [Record { kind: RecordKind::Checkpoint { .. }, .. }]);
-        let fits = |tail: &OpenSegment| self.end.offset() + len <= tail.size;
+        let fits = |tail: &OpenSegment| self.end().offset() + len <= tail.size;
         let has_room = !leave && self.tail.as_ref().is_some_and(fits);
         let begins = if has_room {
             self.write_at_tail(&bytes)?;
-            let begins = self.end;
-            self.end = begins.after(begins.offset() + len, last, chain);
-            begins
+            *self.end()
         } else {
             // The header repeats the newest checkpoint, also one that is born with it: it was true
             // before it was written down.
-            let mut checkpoint = self.checkpoint;
+            let mut checkpoint = self.last_checkpoint();
             for record in &*records {
                 if let RecordKind::Checkpoint { upto } = record.kind {
                     checkpoint = checkpoint.max(upto);
                 }
             }
-            self.give_birth(&bytes, last, chain, checkpoint, time)?
+            self.give_birth(&bytes, checkpoint, time)?
         };
-        self.count(&records, len);
-        let (ends, born) = (self.end, !has_room);
+        let ends = begins.after(begins.offset() + len, last, chain);
+        let born = !has_room;
         let group = Group { records, first, last, begins, ends, born, covered: false };
+        self.progress.take(&group);
         Ok(Appended { first, last, group })
     }
 
     /// C6 and C7, over the padding of a segment that has room.
     fn write_at_tail(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
         let tail = self.tail.as_ref().expect("there is room at the tail");
-        if let Err(PartialWrite { source, .. }) = write_all(&*tail.file, bytes, self.end.offset()) {
+        let offset = self.end().offset();
+        if let Err(PartialWrite { source, .. }) = write_all(&*tail.file, bytes, offset) {
             // Padding supplies a missing last newline, so what decides is the brace before it:
             // where that is still padding, the group is not whole and never will be. What there
             // is of it stays where it is; the next append goes to a new segment, which voids it.
-            let brace = self.end.offset() + bytes.len() as u64 - 2;
+            let brace = offset + bytes.len() as u64 - 2;
             let never_whole = is_padding(&*tail.file, brace);
             self.tail = None;
             return if never_whole {
@@ -248,85 +299,71 @@ impl Journal {
         })
     }
 
-    /// Makes groups durable in a new segment that begins at the end of the journal; they reach to
-    /// `last` and `chain`. Returns where they begin.
+    /// Makes groups durable in a new segment that begins at the end of the journal. Returns where
+    /// they begin.
     fn give_birth(
         &mut self,
         groups: &[u8],
-        last: u64,
-        chain: Chain,
         checkpoint: u64,
         time: Time,
     ) -> Result<Position, AppendError> {
-        let first = self.next_seq();
+        let (first, end) = (self.next_seq(), *self.end());
         let header = Header {
             store: self.store.clone(),
             first,
             checkpoint: checkpoint.min(first - 1),
-            chain: self.end.chain(),
+            chain: end.chain(),
             time,
         };
         let segment =
             birth(&*self.fs, &header, groups, self.newest_bytes).inspect_err(|error| {
                 self.stopped |= matches!(error, AppendError::Unknown(_));
             })?;
-        let begins = header.encode().len() as u64;
-        let begins = Position::new(first, begins, self.end.seq(), self.end.chain());
-        self.end = begins.after(begins.offset() + groups.len() as u64, last, chain);
         self.newest_bytes = segment.size;
         self.tail = Some(segment);
-        self.segments.retain(|segment| *segment < first);
-        self.segments.push(first);
-        self.remove_old(header.checkpoint);
-        Ok(begins)
+        self.elders = Some(header.checkpoint);
+        Ok(Position::new(first, header.encode().len() as u64, end.seq(), end.chain()))
     }
 
-    /// Unlinks the segments that no scan starts at any more. Only after the new segment is durable:
-    /// before, its header is not what a scan goes by, and without its name the journal would lack
-    /// its beginning.
-    fn remove_old(&mut self, checkpoint: u64) {
-        let start = start_of(self.segments.iter().copied(), checkpoint).unwrap_or(0);
-        let old: Vec<u64> = self.segments.drain(..start).collect();
-        // One that cannot be removed is ignored by every scan, and so is one that comes back
-        // because nobody syncs the directory for its sake: the next birth tries again.
-        let kept = old.into_iter().filter(|first| {
-            let outcome = self.fs.unlink(&segment_path(*first));
-            outcome.is_err_and(|error| !error.is_not_found())
-        });
-        let kept: Vec<u64> = kept.collect();
-        self.segments.splice(..0, kept);
-    }
-
-    /// Takes in a durable group.
-    fn count(&mut self, records: &[Record], len: u64) {
-        self.bytes_since_checkpoint += len;
-        for record in records {
-            if let RecordKind::Checkpoint { upto } = record.kind {
-                self.checkpoint = raise_checkpoint(self.checkpoint, record.seq, upto);
-                self.bytes_since_checkpoint = 0;
-            }
+    /// Unlinks the segments at which no scan starts any more, if a segment was born here since.
+    ///
+    /// Only after `state` names the new segment: whoever follows goes by what `state` has said
+    /// last, and without these the journal up to there would lack its beginning.
+    pub fn remove_elders(&mut self) {
+        let Some(checkpoint) = self.elders.take() else { return };
+        let Ok(segments) = segments_in(&*self.fs) else { return };
+        let start = start_of(segments.iter().copied(), checkpoint).unwrap_or(0);
+        for first in &segments[..start] {
+            // One that cannot be removed is ignored by every scan, and so is one that comes back
+            // because nobody syncs the directory for its sake: the next birth tries again.
+            let _ = self.fs.unlink(&segment_path(*first));
         }
     }
 
     /// The seq that the next record gets.
     pub fn next_seq(&self) -> u64 {
-        self.end.seq() + 1
+        self.end().seq() + 1
     }
 
     /// After the last durable group.
     pub fn end(&self) -> &Position {
-        &self.end
+        self.progress.end()
+    }
+
+    /// How far the journal has come.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// The length of all groups after the last checkpoint record, in bytes.
     pub fn bytes_since_checkpoint(&self) -> u64 {
-        self.bytes_since_checkpoint
+        self.progress.bytes_since_checkpoint()
     }
 
     /// Everything up to this seq is durable without the journal. A checkpoint record that directly
     /// follows what it covers counts itself in.
     pub fn last_checkpoint(&self) -> u64 {
-        self.checkpoint
+        self.progress.checkpoint()
     }
 
     /// The store's id.

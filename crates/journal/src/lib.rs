@@ -9,6 +9,7 @@
 //! bytes:    hash   line (crc, chain)   segment (header, names)
 //! reading:  load -> scan (pure) -> Scan { groups, end, tail } -> words (last say on each path)
 //! writing:  append, birth -> Appended { group }
+//! beside others:  follow (what they have appended), progress (how far), Journal::catch_up
 //! beside:   state (what was known last; a hint, never synced)
 //! ```
 //!
@@ -51,11 +52,13 @@ mod birth;
 mod error;
 #[cfg(test)]
 mod faulty;
+mod follow;
 mod group;
 mod hash;
 mod line;
 mod load;
 mod position;
+mod progress;
 mod record;
 mod scan;
 mod segment;
@@ -64,11 +67,13 @@ mod words;
 
 pub use append::{Appended, Journal, Names, Resume};
 pub use error::AppendError;
+pub use follow::{FollowError, Follower, read_to};
 pub use group::Group;
 pub use hash::{Chain, Hash, Hasher, InvalidHash};
 pub use line::{LineError, encode_group};
 pub use load::{Segment, load};
 pub use position::Position;
+pub use progress::Progress;
 pub use record::{Body, Commit, Put, Record, RecordKind, Remove, Was};
 pub use scan::{Damage, Scan, ScanError, Tail, scan};
 pub use segment::{Header, JOURNAL_DIR, parse_segment_name, segment_name, segment_path};

@@ -19,7 +19,7 @@
 
 use crate::line::{ChainHasher, LineError, Structure, highest_synced, parse_line};
 use crate::segment::{JOURNAL_DIR, PADDING};
-use crate::{Group, Header, Position, Record, RecordKind, segment_path};
+use crate::{Group, Header, Mark, Position, Record, RecordKind, segment_path};
 
 /// What a sound journal says.
 #[derive(Clone, Debug)]
@@ -34,8 +34,6 @@ pub struct Scan {
     pub end: Position,
     /// What stands behind it.
     pub tail: Tail,
-    /// Every segment there is, ignored ones included, by first seq.
-    pub(crate) segments: Vec<u64>,
     /// The length of the newest segment in bytes.
     pub(crate) newest_bytes: u64,
 }
@@ -104,10 +102,7 @@ pub fn scan(segments: &[(u64, &[u8])], synced: Option<u64>) -> Result<Scan, Scan
     };
     let (newest_header, _) = parse_header(newest)?;
     let start = start_of(segments.iter().map(|(first, _)| *first), newest_header.checkpoint);
-    let Some(start) = start else {
-        let seq = newest_header.checkpoint + 1;
-        return Err(damaged(segments[0].0, 0, format!("the segment with record {seq} is missing")));
-    };
+    let Some(start) = start else { return Err(without_beginning(segments[0].0, &newest_header)) };
     let mut run = Run::new(&newest_header.store);
     for (at, segment) in segments.iter().enumerate().skip(start) {
         run.enter(*segment)?;
@@ -116,8 +111,8 @@ pub fn scan(segments: &[(u64, &[u8])], synced: Option<u64>) -> Result<Scan, Scan
             None => run.read_newest(*segment)?,
         }
     }
-    let Run { groups, checkpoint, at, tail, .. } = run;
-    let end = at.expect("the newest segment was entered");
+    let end = run.end();
+    let Run { groups, checkpoint, tail, .. } = run;
     if let Some(synced) = synced.filter(|synced| *synced > end.seq()) {
         let reason =
             format!("the journal ends with record {}, and {synced} had been synced", end.seq());
@@ -129,9 +124,50 @@ pub fn scan(segments: &[(u64, &[u8])], synced: Option<u64>) -> Result<Scan, Scan
         checkpoint,
         end,
         tail,
-        segments: segments.iter().map(|(first, _)| *first).collect(),
         newest_bytes: newest.1.len() as u64,
     })
+}
+
+/// Reads the journal up to `committed`, which others have said a moment ago: what lies beyond is
+/// not looked at.
+///
+/// # Errors
+/// As in [`scan`]; also where others have gone on since, and removed what `committed` rests on.
+pub(crate) fn scan_to(segments: &[(u64, &[u8])], committed: &Mark) -> Result<Scan, ScanError> {
+    let mut segments: Vec<_> =
+        segments.iter().filter(|(first, _)| *first <= committed.segment).copied().collect();
+    segments.sort_by_key(|(first, _)| *first);
+    let newest = segments.last().copied().filter(|(first, _)| *first == committed.segment);
+    let Some(newest) = newest else {
+        return Err(damaged(committed.segment, 0, "it is missing".to_owned()));
+    };
+    let (header, _) = parse_header(newest)?;
+    let start = start_of(segments.iter().map(|(first, _)| *first), header.checkpoint);
+    let Some(start) = start else { return Err(without_beginning(segments[0].0, &header)) };
+    let mut run = Run::new(&header.store);
+    for (at, segment) in segments.iter().enumerate().skip(start) {
+        run.enter(*segment)?;
+        let next = segments.get(at + 1).map_or(committed.seq + 1, |(next, _)| *next);
+        run.read_to(*segment, next)?;
+    }
+    let (end, newest_bytes) = (run.end(), newest.1.len() as u64);
+    if Mark::from(&end) != *committed {
+        let reason = "it is not what `state` says of it".to_owned();
+        return Err(damaged(end.segment(), end.offset(), reason));
+    }
+    Ok(Scan {
+        store: header.store.clone(),
+        groups: run.groups,
+        checkpoint: run.checkpoint,
+        end,
+        tail: Tail::Clean,
+        newest_bytes,
+    })
+}
+
+fn without_beginning(oldest: u64, newest: &Header) -> ScanError {
+    let seq = newest.checkpoint + 1;
+    damaged(oldest, 0, format!("the segment with record {seq} is missing"))
 }
 
 /// The index of the segment that a journal begins with, of segments in order.
@@ -178,6 +214,11 @@ impl<'a> Run<'a> {
         Self { store, groups: Vec::new(), checkpoint: 0, at: None, tail: Tail::Clean }
     }
 
+    /// Where the segment that was entered last is read to.
+    fn end(&self) -> Position {
+        self.at.expect("a segment was entered")
+    }
+
     /// The header: it follows from what stands before it.
     fn enter(&mut self, segment: (u64, &[u8])) -> Result<(), ScanError> {
         let (header, len) = parse_header(segment)?;
@@ -200,7 +241,7 @@ impl<'a> Run<'a> {
     fn read_to(&mut self, (first, bytes): (u64, &[u8]), next: u64) -> Result<(), ScanError> {
         let mut born = true;
         loop {
-            let at = self.at.expect("a header was read");
+            let at = self.end();
             if at.seq() + 1 == next {
                 return Ok(());
             }
@@ -208,7 +249,7 @@ impl<'a> Run<'a> {
                 let reason = format!("a group runs past {next}, where the next segment begins");
                 return Err(damaged(first, at.offset(), reason));
             }
-            match next_group(bytes, at, born) {
+            match next_group(bytes, 0, at, born) {
                 // A later segment says that the sync of this one had returned.
                 Next::Group(group) => self.take(Group { covered: true, ..group }),
                 Next::End => {
@@ -231,9 +272,9 @@ impl<'a> Run<'a> {
         // What the lines behind the last group say, whole or not.
         let mut synced = None;
         loop {
-            let at = self.at.expect("a header was read");
+            let at = self.end();
             let born = self.groups.len() == begin;
-            match next_group(bytes, at, born) {
+            match next_group(bytes, 0, at, born) {
                 Next::Group(group) => self.take(group),
                 Next::End if born => {
                     return Err(damaged(first, at.offset(), "it has no group".to_owned()));
@@ -275,7 +316,7 @@ impl<'a> Run<'a> {
 }
 
 /// What stands at a place.
-enum Next {
+pub(crate) enum Next {
     Group(Group),
     /// Nothing but padding.
     End,
@@ -287,22 +328,23 @@ enum Next {
     },
 }
 
-fn next_group(bytes: &[u8], at: Position, born: bool) -> Next {
+/// The group at `at`; `bytes` are the segment's from `base` on.
+pub(crate) fn next_group(bytes: &[u8], base: u64, at: Position, born: bool) -> Next {
     let mut records: Vec<Record> = Vec::new();
     let mut structure = Structure::default();
     let mut chain = ChainHasher::new(at.chain());
     let mut begins = at;
-    let mut offset = to_index(at.offset());
+    let mut offset = to_index(at.offset() - base);
     let first = at.seq() + 1;
     for seq in first.. {
         let Some(line_offset) = next_line(bytes, offset) else {
             return if records.is_empty() {
                 Next::End
             } else {
-                Next::Bad { offset: offset as u64, seq, error: LineError::Unfinished }
+                Next::Bad { offset: base + offset as u64, seq, error: LineError::Unfinished }
             };
         };
-        let bad = |error| Next::Bad { offset: line_offset as u64, seq, error };
+        let bad = |error| Next::Bad { offset: base + line_offset as u64, seq, error };
         let rest = &bytes[line_offset..];
         let Some(len) = rest.iter().position(|byte| *byte == PADDING) else {
             return bad(LineError::NoEnd);
@@ -320,7 +362,7 @@ fn next_group(bytes: &[u8], at: Position, born: bool) -> Next {
         }
         let follows = chain.follow(&line);
         if records.is_empty() {
-            begins = at.after(line_offset as u64, at.seq(), at.chain());
+            begins = at.after(base + line_offset as u64, at.seq(), at.chain());
         }
         offset = line_offset + len + 1;
         if let Some(chain) = line.chain {
@@ -336,7 +378,7 @@ fn next_group(bytes: &[u8], at: Position, born: bool) -> Next {
                 first,
                 last: seq,
                 begins,
-                ends: at.after(offset as u64, seq, chain),
+                ends: at.after(base + offset as u64, seq, chain),
                 born,
                 covered: false,
             });

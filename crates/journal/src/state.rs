@@ -92,6 +92,8 @@ pub struct StateFile {
     counter: u64,
     /// Where the next slot goes: over the older one, or over the one that is not valid.
     turn: usize,
+    /// The next slot follows one that was written here.
+    own: bool,
 }
 
 /// One slot.
@@ -119,29 +121,48 @@ impl StateFile {
 
     fn over(file: Box<dyn File>) -> Result<Self, FsError> {
         let ino = file.stat()?.stamp.ino;
-        let slots = read_slots(&*file)?.map(|bytes| decode(&bytes));
+        let mut state = Self { file, ino, counter: 1, turn: 0, own: false };
+        state.refresh()?;
+        Ok(state)
+    }
+
+    /// What the file says, in the turn of this writer: the next write goes on from there.
+    pub fn refresh(&mut self) -> Result<Option<Reading>, FsError> {
+        let slots = self.slots()?;
         let newest = newest(&slots, |_| true);
-        let counter = newest.map_or(0, |at| slots[at].as_ref().map_or(0, |slot| slot.counter));
+        let last = newest.and_then(|at| slots[at].as_ref()).map_or(0, |slot| slot.counter);
         // A counter at its end was not written by us, and a slot that was is better than none.
-        Ok(Self {
-            file,
-            ino,
-            counter: counter.saturating_add(1),
-            turn: newest.map_or(0, |at| 1 - at),
-        })
+        let counter = last.saturating_add(1);
+        self.own &= counter == self.counter;
+        self.counter = counter;
+        self.turn = newest.map_or(0, |at| 1 - at);
+        Ok(self.reading(&slots))
+    }
+
+    /// Whether nobody else has written since this did.
+    pub fn is_own(&self) -> bool {
+        self.own
     }
 
     /// What the file says; `None` if neither slot is valid.
     pub fn read(&self) -> Result<Option<Reading>, FsError> {
-        let slots = until_two_agree(|| read_slots(&*self.file))?.map(|bytes| decode(&bytes));
-        let own = newest(&slots, |slot| slot.ino == self.ino);
+        Ok(self.reading(&self.slots()?))
+    }
+
+    fn slots(&self) -> Result<[Option<Slot>; 2], FsError> {
+        let [first, second] = until_two_agree(|| read_slots(&*self.file))?;
+        Ok([decode(&first), decode(&second)])
+    }
+
+    fn reading(&self, slots: &[Option<Slot>; 2]) -> Option<Reading> {
+        let own = newest(slots, |slot| slot.ino == self.ino);
         let synced = slots.iter().flatten().map(|slot| slot.state.synced).max();
-        let Some(chosen) = own.or_else(|| newest(&slots, |_| true)) else { return Ok(None) };
-        Ok(slots[chosen].clone().zip(synced).map(|(slot, synced)| Reading {
+        let chosen = own.or_else(|| newest(slots, |_| true))?;
+        slots[chosen].clone().zip(synced).map(|(slot, synced)| Reading {
             state: slot.state,
             trusted_inode: own.is_some(),
             synced,
-        }))
+        })
     }
 
     /// Writes the state into the slot whose turn it is. Everybody on this machine sees it; a power
@@ -159,18 +180,21 @@ impl StateFile {
         write_all(&*self.file, &bytes, SLOT_OFFSETS[self.turn])?;
         self.counter = self.counter.saturating_add(1);
         self.turn = 1 - self.turn;
+        self.own = true;
         Ok(())
     }
 }
 
+/// Both slots, with one call, so that little time lies between the two.
 fn read_slots(file: &dyn File) -> Result<[Vec<u8>; 2], FsError> {
-    let read = |offset| {
-        let mut bytes = vec![0; SLOT_BYTES];
-        let len = read_full(file, &mut bytes, offset)?;
-        bytes.truncate(len);
-        Ok::<_, FsError>(bytes)
+    let mut bytes = vec![0; SLOT_OFFSETS[1] as usize + SLOT_BYTES];
+    let read = read_full(file, &mut bytes, 0)?;
+    bytes.truncate(read);
+    let slot = |offset: u64| {
+        let rest = bytes.get(offset as usize..).unwrap_or_default();
+        rest[..rest.len().min(SLOT_BYTES)].to_vec()
     };
-    Ok([read(SLOT_OFFSETS[0])?, read(SLOT_OFFSETS[1])?])
+    Ok(SLOT_OFFSETS.map(slot))
 }
 
 /// Another process may write while we read, one slot now and the other a moment later, so that each

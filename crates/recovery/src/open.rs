@@ -119,7 +119,7 @@ fn secure(fs: &Arc<Latched>, inspection: &Inspection) -> Result<Journal, Recover
 /// `state` names this boot and mount only now, when all that they vouch for is done.
 fn finish(
     fs: Arc<Latched>,
-    journal: Journal,
+    mut journal: Journal,
     known: HashMap<String, filepact_commit::Known>,
     report: Report,
 ) -> Result<Opened, RecoveryError> {
@@ -140,6 +140,7 @@ fn finish(
         None => StateFile::create(&**fs.inner())?,
     };
     state_file.write(&state)?;
+    journal.remove_elders();
     CheckpointMark::clear(&*fs)?;
     let view = View::new(last, known);
     Ok(Opened { parts: WriterParts { fs, journal, state_file, state, view }, report })

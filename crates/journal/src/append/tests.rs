@@ -104,6 +104,7 @@ fn a_segment_is_synced_before_it_is_named_and_old_ones_go_last() {
     let body = vec![b'x'; 300_000];
     let appended = journal.append(transaction("a", &body), Time(0)).unwrap();
     assert!(appended.group.born);
+    journal.remove_elders();
     let new = ".filepact/journal/new";
     assert_eq!(
         log(&fs),
@@ -131,6 +132,8 @@ fn a_checkpoint_born_with_its_segment_lets_the_others_go() {
     let scan = read(&*fs);
     let mut journal = Journal::resume(fs.clone(), &scan, Resume::Fresh).unwrap();
     let _ = journal.append(vec![RecordKind::Checkpoint { upto: 3 }], Time(0)).unwrap();
+    assert_eq!(segments(&*fs), [1, 4], "whoever goes by the `state` of before needs the first");
+    journal.remove_elders();
     assert_eq!(segments(&*fs), [4]);
     assert_eq!(read(&*fs).checkpoint, 3);
 }
@@ -146,6 +149,7 @@ fn a_journal_rotates_through_many_segments() {
             let upto = journal.next_seq() - 1;
             let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
         }
+        journal.remove_elders();
         let scan = read_with(&*fs, Some(journal.end().seq())).unwrap();
         assert_eq!(scan.end, *journal.end());
         let mut read = Words::default();
@@ -165,6 +169,7 @@ fn a_checkpoint_leaves_a_segment_that_one_large_group_has_stretched() {
     assert!(journal.newest_bytes > LARGEST_BYTES);
     let upto = journal.next_seq() - 1;
     let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
+    journal.remove_elders();
     assert_eq!((segments(&*fs), journal.newest_bytes), (vec![upto + 1], LARGEST_BYTES));
     assert_eq!(read_with(&*fs, Some(upto + 1)).unwrap().end, *journal.end());
 }
@@ -177,11 +182,13 @@ fn a_segment_that_cannot_be_removed_is_removed_later() {
     fs.fail_nth(5, false);
     journal.tail = None;
     let _ = journal.append(transaction("a", b"1"), Time(0)).unwrap();
+    journal.remove_elders();
     assert!(fs.take_log()[5].starts_with("unlink"));
     assert_eq!(segments(&*fs), [1, 3]);
     assert_eq!(read(&*fs).groups.len(), 1);
     journal.tail = None;
     let _ = journal.append(transaction("a", b"2"), Time(0)).unwrap();
+    journal.remove_elders();
     assert_eq!(segments(&*fs), [3, 5]);
 }
 
@@ -325,6 +332,7 @@ fn groups_that_were_never_synced_are_repeated_together() {
     let mut records = after.groups.iter().flat_map(|group| &*group.records);
     assert!(records.all(|record| record.synced == 1));
     // The checkpoint that the first segment began with needs no journal any more.
+    journal.remove_elders();
     assert_eq!((after.end, segments(&*fs)), (*journal.end(), vec![2]));
     let seqs: Vec<_> = after.groups.iter().map(|group| (group.first, group.born)).collect();
     assert_eq!(seqs, [(2, true), (4, false), (6, false)]);
@@ -337,7 +345,8 @@ fn a_checkpoint_that_nothing_confirms_is_repeated() {
     let (_dir, fs, mut journal) = store();
     let _ = journal.append(transaction("a", b"1"), Time(7)).unwrap();
     let _ = journal.append(vec![RecordKind::Checkpoint { upto: 3 }], Time(0)).unwrap();
-    let journal = Journal::repeat(fs.clone(), &read(&*fs), Names::Believed).unwrap();
+    let mut journal = Journal::repeat(fs.clone(), &read(&*fs), Names::Believed).unwrap();
+    journal.remove_elders();
     assert_eq!((journal.last_checkpoint(), segments(&*fs)), (4, vec![4]));
     let scan = read_with(&*fs, Some(4)).unwrap();
     assert_eq!((scan.checkpoint, scan.end), (3, *journal.end()));
