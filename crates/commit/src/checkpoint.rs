@@ -1,33 +1,44 @@
 //! Make published documents durable by themselves, so that older journal can go.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::io;
+use std::sync::Arc;
 
 use filepact_fs::{Access, Fs, FsError, Kind, SyncKind, parent_of, read_full, write_all};
 use filepact_journal::{AppendError, RecordKind};
 
+use crate::heal::names_in_stage;
 use crate::writer::Inner;
-use crate::{CommitError, Known, Live, MARK, Writer, look, stage_body_path};
+use crate::{
+    CommitError, Known, Live, MARK, Rewritten, Stamped, Writer, look_past_links, rewrite,
+    stage_body_path,
+};
+
+/// Documents changed since the last checkpoint, by whatever process.
+type Changed = Vec<(Arc<str>, Known)>;
 
 impl Writer {
-    /// Makes every published document durable by itself, so that the journal can go.
-    pub fn checkpoint(&self, patience: Duration) -> Result<(), CommitError> {
-        let (_turn, mut inner) = self.enter(patience)?;
-        self.catch_up(&mut inner)?;
-        self.checkpoint_now(&mut inner)
-    }
-
-    /// A checkpoint, in the writer's turn.
+    /// A checkpoint, in the writer's turn, when all is published.
     pub(crate) fn checkpoint_now(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        let fs = &*self.fs;
         let upto = inner.journal.next_seq() - 1;
         let last = inner.journal.last_checkpoint();
-        let changed = self.view.changed_since(last);
+        let changed = self.view.changed_since(last).expect("known since the last checkpoint");
+        let unfinished = CheckpointMark::is_set(fs)?;
         if changed.is_empty() {
+            // Somebody died between the record and the mark.
+            if unfinished {
+                CheckpointMark::clear(fs)?;
+            }
+            inner.unsettled = false;
             return Ok(());
         }
-        // Set before the first sync: if we die with its error, the next opener knows that what
-        // reads well may not be on the disk.
-        CheckpointMark::set(&*self.fs)?;
+        // Set before the first sync: if we die with its error, the next one knows that what reads
+        // well may not be on the disk.
+        CheckpointMark::set(fs)?;
+        if unfinished {
+            self.rewrite_all(inner, &changed)?;
+        }
         if let Err(error) = self.sync_and_read_back(&changed) {
             // A failed sync leaves nothing known, and a full disk can be its reason. An error of
             // any other call has synced too little, which is no harm.
@@ -35,23 +46,22 @@ impl Writer {
             if full || self.fs.is_tripped() || matches!(error, CommitError::Lost { .. }) {
                 self.fail(inner);
             } else {
-                CheckpointMark::clear(&*self.fs)?;
+                CheckpointMark::clear(fs)?;
             }
             return Err(error);
         }
         // After the syncs: the record says that the journal is not needed, so it must not be
         // durable before that is true. It covers all that is committed, since we hold the turn.
         let record = vec![RecordKind::Checkpoint { upto }];
-        match inner.journal.append(record, self.fs.now()) {
+        match inner.journal.append(record, fs.now()) {
             Ok(appended) => {
-                inner.state.synced = appended.last;
-                inner.state.committed = inner.journal.end().into();
+                self.committed(inner, &appended)?;
                 inner.state.published = inner.state.committed.clone();
-                self.view.checkpoint(appended.last);
-                self.write_state(inner)?;
+                self.write_state(inner).map_err(|source| CommitError::Unknown { source })?;
+                self.view.publish();
             }
             Err(AppendError::Unchanged(error)) => {
-                CheckpointMark::clear(&*self.fs)?;
+                CheckpointMark::clear(fs)?;
                 return Err(error.into());
             }
             Err(AppendError::Unknown(source)) => {
@@ -59,29 +69,63 @@ impl Writer {
                 return Err(CommitError::Unknown { source });
             }
         }
-        CheckpointMark::clear(&*self.fs)?;
-        for body in inner.bodies.drain(..) {
-            // The document's own name holds the body now. What cannot be removed here is swept by
-            // the next opening.
-            let _ = self.fs.unlink(&stage_body_path(&body));
+        CheckpointMark::clear(fs)?;
+        inner.unsettled = false;
+        self.sweep_stage(inner);
+        Ok(())
+    }
+
+    /// Somebody died in a checkpoint, perhaps with the error of a sync that nobody else will be
+    /// told of: every document goes to a new inode.
+    fn rewrite_all(&self, inner: &mut Inner, changed: &Changed) -> Result<(), CommitError> {
+        for (path, known) in changed {
+            let Live::Document { stat, taken, hash } = look_past_links(&*self.fs, path)? else {
+                continue;
+            };
+            let seen = Stamped { stamp: stat.stamp, taken };
+            let at = inner.names.swap(known.seq);
+            match rewrite(&*self.fs, path, (seen, hash), at, (known.seq, known.time))? {
+                Rewritten::Done(_) => {}
+                // The mark stays: the next checkpoint tries again.
+                Rewritten::Edited => {
+                    let source = io::Error::other("it is being edited");
+                    return Err(FsError::new("rewrite", &**path, source).into());
+                }
+            }
         }
         Ok(())
     }
 
-    fn sync_and_read_back(&self, changed: &[(String, Known)]) -> Result<(), CommitError> {
-        sync_documents(&*self.fs, changed.iter().map(|(path, _)| path.as_str()))?;
+    fn sync_and_read_back(&self, changed: &Changed) -> Result<(), CommitError> {
+        sync_documents(&*self.fs, changed.iter().map(|(path, _)| &**path))?;
         for (path, known) in changed {
-            // A lost write shows as other content under our own stamp; other content under another
-            // stamp is an outside edit, and now as durable as it would be without us.
-            let (Some(stamp), Some((hash, _))) = (known.stamp, known.content) else { continue };
-            if let Live::Document { stat, hash: now, .. } = look(&*self.fs, path)?
-                && now != hash
-                && stat.stamp.same_body(&stamp.stamp)
-            {
-                return Err(CommitError::Lost { path: path.clone() });
+            // A lost write shows as other content under our own stamp, or under the commit's time;
+            // other content under another is an outside edit, and now as durable as it would be
+            // without us.
+            let Some((hash, _)) = known.content else { continue };
+            let Live::Document { stat, hash: now, .. } = look_past_links(&*self.fs, path)? else {
+                continue;
+            };
+            let ours = match known.stamp {
+                Some(stamp) => stat.stamp.same_body(&stamp.stamp),
+                None => stat.stamp.mtime == known.time,
+            };
+            if now != hash && ours {
+                return Err(CommitError::Lost { path: path.to_string() });
             }
         }
         Ok(())
+    }
+
+    /// Below a checkpoint every name in `stage/` is ours and not needed: swaps are settled, and the
+    /// documents' own names hold the bodies.
+    fn sweep_stage(&self, inner: &mut Inner) {
+        let swept = names_in_stage(&*self.fs).and_then(|names| {
+            names.iter().try_for_each(|name| self.fs.unlink(&stage_body_path(name)))
+        });
+        // What cannot be removed here goes with the next checkpoint, or the next opening; what bears
+        // a number that comes again, before that.
+        inner.litter |= swept.is_err();
     }
 }
 

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use filepact_fs::FsError;
+use filepact_journal::ScanError;
 
 /// A commit, or a checkpoint, that failed.
-#[derive(Debug, thiserror::Error)]
+///
+/// Clones are for the members of a group, who share a failure.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
     /// A target cannot be a document of this store. Nothing has changed.
@@ -27,7 +30,12 @@ pub enum CommitError {
     Locked {
         /// How long the caller waited.
         waited: Duration,
+        /// The process that had the turn last, for a person to look at.
+        holder: Option<u32>,
     },
+    /// The journal does not say any more what `state` says of it. Nothing has changed.
+    #[error(transparent)]
+    Journal(#[from] ScanError),
     /// A call failed before the commit point. Nothing has changed.
     #[error(transparent)]
     Io(#[from] FsError),
@@ -55,12 +63,24 @@ pub enum CommitError {
         /// The document.
         path: String,
     },
-    /// An earlier failure stopped this handle. Nothing has changed.
-    #[error("an earlier failure stopped this handle; open the store again")]
+    /// An earlier failure stopped this handle, or the store for all. Nothing has changed.
+    #[error("an earlier failure stopped the store; close it everywhere and open it again")]
     Poisoned,
     /// The handle was opened by another process, before a fork. Nothing has changed.
     #[error("this handle belongs to the process that opened it")]
     Forked,
+}
+
+impl CommitError {
+    /// The same failure of a group, for the member with this number.
+    pub(crate) fn of(&self, member: u64) -> Self {
+        match self.clone() {
+            Self::Unpublished { path, source, .. } => {
+                Self::Unpublished { txn: member, path, source }
+            }
+            error => error,
+        }
+    }
 }
 
 /// Why a path cannot be changed.

@@ -1,57 +1,92 @@
-//! C5: from a request to records and staged files.
+//! C5: from requests to records and staged files.
 
 use std::collections::HashMap;
 
 use filepact_fs::{Fs, FsError, Time};
 use filepact_journal::{Body, Commit, Put, RecordKind, Remove};
 
-use crate::stage::stage_link;
+use crate::stage::{stage_bytes, stage_link};
 use crate::validate::{Target, Validated};
-use crate::{
-    Change, Content, Dress, Request, STAGE, StageNames, Staged, stage_body_path, stage_bytes,
-};
+use crate::{Change, Content, Dress, Request, STAGE, StageNames, Staged, stage_body_path};
 
 /// The records of a group, and what C8 needs for them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StagedGroup {
+    first: u64,
+    time: Time,
     /// For C6, in order.
     pub(crate) records: Vec<RecordKind>,
     /// The body of each put, by seq.
     pub(crate) staged: HashMap<u64, Staged>,
     /// Where each removed document goes, by seq.
     pub(crate) removals: HashMap<u64, String>,
-    /// The names of large bodies.
-    pub(crate) bodies: Vec<String>,
+    /// The names of large bodies, with the seq of their records.
+    bodies: Vec<(u64, String)>,
+    /// Something that was taken back still has a name in `stage/`.
+    pub(crate) litter: bool,
 }
 
 impl StagedGroup {
-    /// Stages a validated request whose first record will be `first`. If it cannot be done, what
-    /// was staged is taken back and nothing has changed.
-    pub(crate) fn stage(
+    /// A group whose first record will be `first`.
+    pub(crate) fn new(first: u64, time: Time) -> Self {
+        Self {
+            first,
+            time,
+            records: Vec::new(),
+            staged: HashMap::new(),
+            removals: HashMap::new(),
+            bodies: Vec::new(),
+            litter: false,
+        }
+    }
+
+    /// Stages a validated request behind the others, and returns its number. If it cannot be done,
+    /// what was staged for it is taken back and the group is as before.
+    pub(crate) fn add(
+        &mut self,
         fs: &dyn Fs,
         names: &mut StageNames,
         request: Request,
         validated: &Validated,
-        first: u64,
-        time: Time,
-    ) -> Result<Self, FsError> {
-        let mut group = Self::default();
-        match group.fill(fs, names, request, validated, first, time) {
-            Ok(()) => Ok(group),
+    ) -> Result<u64, FsError> {
+        let before = self.next();
+        match self.fill(fs, names, request, validated) {
+            Ok(()) => Ok(self.next() - 1),
             Err(error) => {
-                group.unstage(fs);
+                self.take_back(fs, before);
                 Err(error)
             }
         }
     }
 
-    /// Takes back what was staged. A name that cannot be removed now is swept by the next opening.
-    pub(crate) fn unstage(&self, fs: &dyn Fs) {
-        let swaps = self.staged.values().map(|staged| staged.at.clone());
-        let bodies = self.bodies.iter().map(|body| stage_body_path(body));
-        for at in swaps.chain(bodies) {
-            let _ = fs.unlink(&at);
+    /// The time of all its commits.
+    pub(crate) fn time(&self) -> Time {
+        self.time
+    }
+
+    /// Makes the names of its large bodies durable.
+    pub(crate) fn secure_bodies(&self, fs: &dyn Fs) -> Result<(), FsError> {
+        if self.bodies.is_empty() { Ok(()) } else { fs.sync_dir(STAGE) }
+    }
+
+    /// Takes back everything that was staged.
+    pub(crate) fn unstage(&mut self, fs: &dyn Fs) {
+        self.take_back(fs, self.first);
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
+
+    /// Takes back what was staged for this record and all after it.
+    fn take_back(&mut self, fs: &dyn Fs, from: u64) {
+        let swaps = self.staged.extract_if(|seq, _| *seq >= from).map(|(_, staged)| staged.at);
+        let bodies = self.bodies.extract_if(.., |(seq, _)| *seq >= from);
+        for at in swaps.chain(bodies.map(|(_, body)| stage_body_path(&body))) {
+            self.litter |= fs.unlink(&at).is_err();
         }
+        self.removals.retain(|seq, _| *seq < from);
+        self.records.truncate(usize::try_from(from - self.first).expect("a count of records"));
     }
 
     fn fill(
@@ -60,16 +95,15 @@ impl StagedGroup {
         names: &mut StageNames,
         request: Request,
         validated: &Validated,
-        first: u64,
-        time: Time,
     ) -> Result<(), FsError> {
+        let time = self.time;
         // What the transaction has read of others' edits is a transaction of its own, ahead of it.
         if !validated.adopted.is_empty() {
             self.records.extend(validated.adopted.iter().map(|adopted| adopted.record.clone()));
             self.records.push(RecordKind::Commit(Commit { time, note: None, outside: true }));
         }
         for (path, change) in request.changes {
-            let seq = first + self.records.len() as u64;
+            let seq = self.next();
             let Target { was, attrs, dir } = &validated.targets[&path];
             let at = names.swap(seq);
             let (path, was) = (path.to_string(), was.clone());
@@ -89,7 +123,7 @@ impl StagedGroup {
                 }
                 Content::Large { file, .. } => {
                     let name = names.body();
-                    self.bodies.push(name.clone());
+                    self.bodies.push((seq, name.clone()));
                     (stage_link(&*file, &name, dress, at)?, Body::Staged(name))
                 }
             };
@@ -98,10 +132,6 @@ impl StagedGroup {
             self.records.push(RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body }));
         }
         self.records.push(RecordKind::Commit(Commit { time, note: request.note, outside: false }));
-        if !self.bodies.is_empty() {
-            // Before C6: a durable record must not name a body whose own name can still be lost.
-            fs.sync_dir(STAGE)?;
-        }
         Ok(())
     }
 }

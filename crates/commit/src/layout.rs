@@ -7,8 +7,12 @@ use filepact_journal::JOURNAL_DIR;
 pub const META: &str = ".filepact";
 /// Locked by whoever opens, one at a time.
 pub const OPENING: &str = ".filepact/opening";
-/// Locked for the life of a handle.
+/// Held shared for the life of every handle: shared means recovered.
 pub const OPEN: &str = ".filepact/open";
+/// The writer lock.
+pub const LOCK: &str = ".filepact/lock";
+/// The turnstile before the writer lock, which keeps it fair.
+pub const TURN: &str = ".filepact/turn";
 /// Contains `1` while a checkpoint is unfinished.
 pub const MARK: &str = ".filepact/checkpoint.lock";
 /// Bodies on their way to documents, and documents on their way out.
@@ -25,7 +29,7 @@ pub fn stage_body_path(name: &str) -> String {
 
 /// Creates what is missing of the folder, if anything is.
 pub fn ensure_layout(fs: &dyn Fs) -> Result<(), FsError> {
-    for name in [STAGE, RESCUED, JOURNAL_DIR, OPENING, OPEN, MARK, GITIGNORE] {
+    for name in [STAGE, RESCUED, JOURNAL_DIR, OPENING, OPEN, LOCK, TURN, MARK, GITIGNORE] {
         if fs.stat(name)?.is_none() {
             return create_layout(fs);
         }
@@ -47,7 +51,8 @@ fn create_layout(fs: &dyn Fs) -> Result<(), FsError> {
     }
     // A mark that has gone missing from a store proves nothing, so it is not taken for a clear no.
     let mark = if fs.list(JOURNAL_DIR)?.is_empty() { "0" } else { "1" };
-    for (path, content) in [(OPENING, ""), (OPEN, ""), (MARK, mark), (GITIGNORE, "*\n")] {
+    let locks = [OPENING, OPEN, LOCK, TURN].map(|path| (path, ""));
+    for (path, content) in locks.into_iter().chain([(MARK, mark), (GITIGNORE, "*\n")]) {
         let file = match fs.create(path) {
             Err(error) if error.is_exists() => fs.open(path, Access::Write)?,
             created => created?,

@@ -1,22 +1,30 @@
 //! The critical section of filepact: from the writer's turn to the published files.
 //!
-//! A commit is nine steps, C1 to C9 (`docs/protocol.md`), and [`Writer::commit`] is their order:
-//! prepare bodies, take the turn, catch up, validate, stage, append, sync, publish, let go. Every
-//! other module here is one of these steps, or what two of them share:
+//! A commit is nine steps, C1 to C9 (`docs/protocol.md`): prepare bodies, take the turn, catch up,
+//! validate, stage, append, sync, publish, let go.
 //!
 //! ```text
-//! prepare  C1   queue  C2   validate  C4   group, stage  C5   publication, publish  C8   checkpoint
+//! writer                   who comes in, and waits for whom     C2, C9   queue, turn
+//! catch_up                 others' work, done or half done      C3       heal
+//! steps                    a group, from requests to documents  C4 to C8
+//!   validate, touched      C4: is all as it was seen?
+//!   group, stage           C5: bodies on their way
+//!   publication, publish   C8: the swap
+//! prepare                  bodies, before anybody waits         C1
+//! checkpoint, rewrite      so that older journal can go
 //! request, read_set        what a transaction asks for, and what it has seen
 //! live, list, outside      what is at a path now, and is it ours?
-//! view                     what the threads of one handle know of committed documents
+//! view                     what a handle knows of committed documents, whoever committed them
 //! ```
 //!
 //! Redo only: once the journal's sync has returned, a transaction is committed, always. Nothing
 //! here ever takes a committed change back.
 
+mod catch_up;
 mod checkpoint;
 mod error;
 mod group;
+mod heal;
 mod layout;
 mod list;
 mod live;
@@ -27,7 +35,11 @@ mod publish;
 mod queue;
 mod read_set;
 mod request;
+mod rewrite;
 mod stage;
+mod steps;
+mod touched;
+mod turn;
 mod validate;
 mod view;
 mod writer;
@@ -35,15 +47,20 @@ mod writer;
 pub use checkpoint::{CheckpointMark, sync_documents};
 pub use error::{CommitError, Refusal};
 pub use layout::{
-    GITIGNORE, MARK, META, OPEN, OPENING, RESCUED, STAGE, ensure_layout, stage_body_path,
+    GITIGNORE, LOCK, MARK, META, OPEN, OPENING, RESCUED, STAGE, TURN, ensure_layout,
+    stage_body_path,
 };
 pub use list::{Listing, list};
-pub use live::{Live, hash_file, look, read_live};
+pub use live::{
+    Live, Opened, Steady, hash_file, look, look_past_links, open_document, read_live, read_steady,
+};
 pub use outside::{Rescued, is_plainly_was, rescue, rescued_edits};
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_reader};
-pub use publish::{Displaced, Swap, remove_document, settle};
+pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};
 pub use request::{Change, Committed, Request};
-pub use stage::{Dress, StageNames, Staged, stage_bytes, stage_copy, stage_name_seq};
-pub use view::{Found, Known, View};
-pub use writer::{JournalStatus, Limits, Quiet, Writer, WriterParts};
+pub use rewrite::{Rewritten, rewrite};
+pub use stage::{Dress, StageNames, Staged, place, restage, stage_name_seq};
+pub use turn::Turn;
+pub use view::{Found, Known, Moment, View};
+pub use writer::{JournalStatus, Limits, Writer, WriterParts};

@@ -40,61 +40,97 @@ const PATIENCE: usize = 16;
 
 /// Looks at `path` and hashes what is there, without keeping it in memory.
 pub fn look(fs: &dyn Fs, path: &str) -> Result<Live, FsError> {
-    Ok(match visit(fs, path, |file| hash_file(file))? {
-        Visit::Absent => Live::Absent,
-        Visit::Other(kind) => Live::Other(kind),
-        Visit::Document { stamped: _, stat, taken, content } => {
-            Live::Document { stat, taken, hash: content }
+    Ok(match open_document(fs, path)? {
+        Opened::Absent => Live::Absent,
+        Opened::Other(kind) => Live::Other(kind),
+        Opened::Document(file) => {
+            let Steady { content: hash, stat, taken } = read_steady(fs, &*file, hash_file)?;
+            Live::Document { stat, taken, hash }
         }
     })
+}
+
+/// As [`look`], where a link on the way means that there is no document.
+pub fn look_past_links(fs: &dyn Fs, path: &str) -> Result<Live, FsError> {
+    match look(fs, path) {
+        Err(error) if error.is_link() => Ok(Live::Other(Kind::Link)),
+        live => live,
+    }
 }
 
 /// Reads the document at `path`; `None` if there is none.
 pub fn read_live(fs: &dyn Fs, path: &str) -> Result<Option<(Vec<u8>, Stamped)>, FsError> {
-    Ok(match visit(fs, path, |file| read_to_end(file))? {
-        Visit::Absent | Visit::Other(_) => None,
-        Visit::Document { stamped, content, .. } => Some((content, stamped)),
+    Ok(match open_document(fs, path)? {
+        Opened::Absent | Opened::Other(_) => None,
+        Opened::Document(file) => {
+            let read = read_steady(fs, &*file, read_to_end)?;
+            let stamped = read.stamped();
+            Some((read.content, stamped))
+        }
     })
 }
 
-enum Visit<T> {
+/// What can be opened at a document's path.
+#[derive(Debug)]
+pub enum Opened {
+    /// Nothing.
     Absent,
+    /// Something that is no document.
     Other(Kind),
-    Document { stamped: Stamped, stat: Stat, taken: Time, content: T },
+    /// An ordinary file. It stays what it is, whatever is published at the path from now on.
+    Document(Box<dyn File>),
+}
+
+/// Opens the document at `path`.
+pub fn open_document(fs: &dyn Fs, path: &str) -> Result<Opened, FsError> {
+    let mut tries = 0;
+    loop {
+        match fs.stat(path)?.map(|stat| stat.kind) {
+            None => return Ok(Opened::Absent),
+            Some(Kind::File) => {}
+            Some(kind) => return Ok(Opened::Other(kind)),
+        }
+        match fs.open(path, Access::Read) {
+            // Displaced or removed since the look above: look again.
+            Err(error) if error.is_not_found() && tries < PATIENCE => tries += 1,
+            file => return Ok(Opened::Document(file?)),
+        }
+    }
+}
+
+/// A content, and what the file looked like while it was read.
+#[derive(Debug)]
+pub struct Steady<T> {
+    /// What was read.
+    pub content: T,
+    /// The same before and after, but for ctime.
+    pub stat: Stat,
+    /// The time before it.
+    pub taken: Time,
+}
+
+impl<T> Steady<T> {
+    /// The stamp of what was read.
+    pub fn stamped(&self) -> Stamped {
+        Stamped { stamp: self.stat.stamp, taken: self.taken }
+    }
 }
 
 /// Reads with a `stat` on both sides, so that a save in place in the middle is seen.
-fn visit<T>(
+pub fn read_steady<T>(
     fs: &dyn Fs,
-    path: &str,
+    file: &dyn File,
     read: impl Fn(&dyn File) -> Result<T, FsError>,
-) -> Result<Visit<T>, FsError> {
+) -> Result<Steady<T>, FsError> {
     let mut tries = 0;
     loop {
         let taken = fs.now();
-        let kind = match fs.stat(path)? {
-            None => return Ok(Visit::Absent),
-            Some(stat) => stat.kind,
-        };
-        if kind != Kind::File {
-            return Ok(Visit::Other(kind));
-        }
-        let file = match fs.open(path, Access::Read) {
-            // Displaced or removed since the look above: look again.
-            Err(error) if error.is_not_found() && tries < PATIENCE => {
-                tries += 1;
-                continue;
-            }
-            file => file?,
-        };
-        let before = file.stat()?;
-        let content = read(&*file)?;
         let stat = file.stat()?;
+        let content = read(file)?;
         tries += 1;
         // The exchange that displaces a file changes its ctime alone; its content stays.
-        if before.stamp.same_body(&stat.stamp) || tries >= PATIENCE {
-            let stamped = Stamped { stamp: before.stamp, taken };
-            return Ok(Visit::Document { stamped, stat: before, taken, content });
+        if stat.stamp.same_body(&file.stat()?.stamp) || tries >= PATIENCE {
+            return Ok(Steady { content, stat, taken });
         }
     }
 }

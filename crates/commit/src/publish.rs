@@ -5,12 +5,12 @@
 //! and is [settled](settle): dropped if it is what the record says it replaces, else rescued. Both
 //! halves can be repeated: recovery and a second try use the same two functions.
 
-use filepact_fs::{Access, Fs, FsError, Kind, Rename, Time};
-use filepact_journal::Was;
+use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, Time};
+use filepact_journal::{Hash, Was};
 
 use crate::outside::make_parents;
 use crate::stage::owner;
-use crate::{Rescued, Staged, is_plainly_was, rescue};
+use crate::{Rescued, Staged, hash_file, is_plainly_was, rescue};
 
 /// One document on its way, with what its record says.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +117,31 @@ pub fn settle(
     {
         let attrs = fs.open(at, Access::Read)?.attrs()?;
         fs.open(swap.path, Access::Read)?.set_attrs(&attrs)?;
+    }
+    fs.unlink(at)?;
+    Ok(None)
+}
+
+/// Drops or rescues what a swap that was cut short has left at `at`, where nobody knows any more how
+/// far it had come: perhaps the staged file, whose content is `own`.
+///
+/// `is_ours` may know more that is ours, by its hash.
+pub fn settle_leftover(
+    fs: &dyn Fs,
+    at: &str,
+    swap: Swap<'_>,
+    own: Option<Hash>,
+    is_ours: impl FnOnce(&Stat, Hash) -> bool,
+) -> Result<Option<Rescued>, FsError> {
+    let Some(stat) = fs.stat(at)? else { return Ok(None) };
+    let found = match stat.kind {
+        Kind::File => Some(hash_file(&*fs.open(at, Access::Read)?)?),
+        _ => None,
+    };
+    let ours = found.is_some_and(|found| own == Some(found) || is_ours(&stat, found))
+        || is_plainly_was(fs, at, &stat, swap.was, swap.time)?;
+    if !ours {
+        return rescue(fs, at, swap.path, swap.txn).map(Some);
     }
     fs.unlink(at)?;
     Ok(None)

@@ -4,7 +4,10 @@
 //! apply, gets the document's attributes and the commit's time, and is linked into `stage/` and
 //! closed at once: a transaction of any size needs few descriptors.
 
-use filepact_fs::{Access, Attrs, File, Fs, FsError, Stamp, Stat, SyncKind, Time, copy, write_all};
+use filepact_fs::{
+    Access, Attrs, File, Fs, FsError, Kind, Stamp, Stat, SyncKind, Time, copy, parent_of, write_all,
+};
+use filepact_journal::{Body, Put};
 
 use crate::{STAGE, stage_body_path};
 
@@ -35,7 +38,7 @@ pub struct Dress<'a> {
 
 /// Stages a small body in a new file made in `dir`. It is not synced: until a checkpoint the
 /// journal holds the body.
-pub fn stage_bytes(
+pub(crate) fn stage_bytes(
     fs: &dyn Fs,
     dir: &str,
     bytes: &[u8],
@@ -60,7 +63,7 @@ pub(crate) fn stage_link(
 }
 
 /// Stages a copy of `len` bytes of the file at `from` in a new file made in `dir`, synced.
-pub fn stage_copy(
+pub(crate) fn stage_copy(
     fs: &dyn Fs,
     from: &str,
     len: u64,
@@ -73,6 +76,34 @@ pub fn stage_copy(
     copy(&*source, &*file, len)?;
     file.sync(SyncKind::All)?;
     dress_and_link(&*file, dress, at)
+}
+
+/// Stages a body again, from the journal or from the name that its record says.
+pub fn restage(
+    fs: &dyn Fs,
+    put: &Put,
+    dir: &str,
+    dress: Dress<'_>,
+    at: String,
+) -> Result<Staged, FsError> {
+    match &put.body {
+        Body::Inline(bytes) => stage_bytes(fs, dir, bytes, dress, at),
+        Body::Staged(name) => stage_copy(fs, &stage_body_path(name), put.len, dir, dress, at),
+        Body::InPlace => unreachable!("a body that lies at its path only is never staged"),
+    }
+}
+
+/// A directory to stage a document in, and the attributes of the document, if there is one.
+pub fn place(fs: &dyn Fs, path: &str) -> Result<(String, Option<Attrs>), FsError> {
+    let mut dir = parent_of(path);
+    while !dir.is_empty() && fs.stat(dir)?.is_none_or(|stat| stat.kind != Kind::Dir) {
+        dir = parent_of(dir);
+    }
+    let attrs = match fs.stat(path)? {
+        Some(stat) if stat.kind == Kind::File => Some(fs.open(path, Access::Read)?.attrs()?),
+        _ => None,
+    };
+    Ok((dir.to_owned(), attrs))
 }
 
 fn dress_and_link(file: &dyn File, dress: Dress<'_>, at: String) -> Result<Staged, FsError> {

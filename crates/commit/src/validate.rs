@@ -33,6 +33,17 @@ pub(crate) struct Adopted {
     pub(crate) stamp: Option<Stamped>,
 }
 
+impl Adopted {
+    /// The document.
+    pub(crate) fn path(&self) -> &str {
+        match &self.record {
+            RecordKind::Put(put) => &put.path,
+            RecordKind::Remove(remove) => &remove.path,
+            RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => "",
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Validated {
     pub(crate) adopted: Vec<Adopted>,
@@ -134,6 +145,10 @@ impl Validation<'_> {
         match (self.view.known(path), seen) {
             (Some(known), seen) if !known.is(seen) => {
                 validated.adopted.push(self.adopt(path, &known, seen)?);
+            }
+            // Another process published it, so that this handle had no stamp to know an edit by.
+            (Some(Known { stamp: None, .. }), Seen::Document { stamp: Some(stamped), .. }) => {
+                self.view.stamp(path, *stamped);
             }
             (None, Seen::Document { stamp: Some(stamped), .. }) if changed_lately(stamped) => {
                 sync_documents(self.fs, std::iter::once(path.as_str()))?;
@@ -249,7 +264,13 @@ impl Validation<'_> {
             (None, _, content) => content.is_none(),
             (Some(_), _, None) => false,
             (Some(stat), Some(stamped), Some(_)) if stamped.proves(&stat.stamp) => true,
-            (Some(_), _, Some((hash, _))) => self.look(path)?.hash() == Some(hash),
+            (Some(_), _, Some((hash, _))) => match self.look(path)? {
+                Live::Document { stat, taken, hash: now } if now == hash => {
+                    self.view.stamp(path, Stamped { stamp: stat.stamp, taken });
+                    true
+                }
+                _ => false,
+            },
         };
         Ok(match (unchanged, stat) {
             (true, Some(stat)) => Some(was(stat, known.content.map(|(hash, _)| hash))),

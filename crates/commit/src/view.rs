@@ -1,46 +1,74 @@
-//! What the threads of one handle know of committed documents.
+//! What one handle knows of committed documents.
 //!
 //! Readers never wait for a commit: a document that is committed but not at its path yet is read
-//! from its word here, everything else from its file.
+//! from its word, everything else from its file. What other processes commit is learned by
+//! following `state` and the journal: [`View::follow`].
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use filepact_journal::{Change, Hash, Word, Words};
+use filepact_fs::{Fs, Time};
+use filepact_journal::{
+    Change, FollowError, Follower, Group, Hash, Progress, Reading, Scan, State, StateFile, Word,
+    Words, read_to,
+};
 
-use crate::{Seen, Stamped};
+use crate::{CommitError, Seen, Stamped};
 
 /// What this handle last knew of one document.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// The record that made it so.
     pub seq: u64,
+    /// The time of its commit, which the published file has as its mtime.
+    pub time: Time,
     /// Hash and length of its content; `None` if removed.
     pub content: Option<(Hash, u64)>,
-    /// Its stamp once it was published; an outside edit shows as a difference.
+    /// Its stamp, once this handle has seen it with this content; an outside edit shows as a
+    /// difference.
     pub stamp: Option<Stamped>,
 }
 
 /// Where to read a document.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Everything up to this seq is committed.
+    /// Everything up to this seq is committed, and taken into account here.
     pub at: u64,
     /// The last record on this path that the handle knows of; 0 if none.
     pub seq: u64,
-    /// The word to read, while the document is committed and not yet at its path.
-    pub in_flight: Option<Word>,
+    /// The word to read, while the document may not be at its path yet.
+    pub word: Option<Word>,
+}
+
+/// How far everybody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Up to this seq everything counts.
+    pub committed: u64,
+    /// Up to this seq every document is at its path.
+    pub published: u64,
 }
 
 /// The committed state that all threads of a handle share.
-#[derive(Debug, Default)]
-pub struct View(RwLock<Inner>);
+#[derive(Debug)]
+pub struct View {
+    fs: Arc<dyn Fs>,
+    state: StateFile,
+    /// One thread at a time takes in what others have appended; it is locked before `inner`.
+    follower: Mutex<Follower>,
+    inner: RwLock<Inner>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     committed: u64,
     published: u64,
-    known: HashMap<String, Known>,
+    known: HashMap<Arc<str>, Known>,
+    /// The paths of `known`, by seq.
+    order: BTreeSet<(u64, Arc<str>)>,
+    /// Every word after this seq is among the known.
+    reach: u64,
+    /// The words that may not be at their paths yet.
     in_flight: Arc<Words>,
 }
 
@@ -49,30 +77,108 @@ struct Inner {
 const KEPT_STAMPS: usize = 65_536;
 
 impl View {
-    /// The view of a handle that has just recovered: all is published up to `seq`.
-    pub fn new(seq: u64, known: HashMap<String, Known>) -> Self {
-        Self(RwLock::new(Inner { committed: seq, published: seq, known, ..Inner::default() }))
+    /// The view of a handle that has just recovered: all of `progress` is published.
+    pub fn recovered(
+        fs: Arc<dyn Fs>,
+        state: StateFile,
+        progress: Progress,
+        known: HashMap<String, Known>,
+    ) -> Self {
+        let end = progress.end().seq();
+        let mut inner = Inner { committed: end, published: end, ..Inner::default() };
+        for (path, known) in known {
+            inner.learn(&path, known);
+        }
+        // Recovery knows every word since the last checkpoint; older ones it may have forgotten.
+        inner.reach = progress.checkpoint().min(end);
+        let follower = Mutex::new(Follower::new(fs.clone(), progress));
+        Self { fs, state, follower, inner: RwLock::new(inner) }
     }
 
-    /// Where to read `path` now. After reading its file, ask again: only if the answer has the same
-    /// `seq` and nothing in flight was that file the committed one.
+    /// The view of a handle that joins others: what they have committed, as `scan` says it.
+    pub fn joined(fs: Arc<dyn Fs>, state: StateFile, scan: &Scan, published: u64) -> Self {
+        let mut inner = Inner::default();
+        inner.begin(scan, published);
+        let follower = Mutex::new(Follower::new(fs.clone(), Progress::of(scan)));
+        Self { fs, state, follower, inner: RwLock::new(inner) }
+    }
+
+    /// Takes in what others have committed since. Waits for nobody.
+    ///
+    /// # Errors
+    /// [`CommitError::Poisoned`] if `state` cannot be made out; [`CommitError::Journal`] if the
+    /// journal does not say what `state` says of it.
+    pub fn follow(&self) -> Result<Moment, CommitError> {
+        let State { committed, published, .. } = self.read_state()?.state;
+        let moment = self.moment();
+        if committed.seq <= moment.committed && published.seq <= moment.published {
+            return Ok(moment);
+        }
+        let mut follower = self.lock_follower();
+        match follower.follow(&committed) {
+            Ok(groups) => self.write().take_in(&groups, follower.progress(), published.seq),
+            Err(FollowError::Io(error)) => return Err(error.into()),
+            // Segments have gone with a checkpoint since this handle last looked.
+            Err(FollowError::Gone) => {
+                let (scan, published) = self.scan_now()?;
+                follower.restart(&scan);
+                self.write().begin(&scan, published);
+            }
+        }
+        Ok(self.moment())
+    }
+
+    /// Everything that the journal still says, up to what is committed now.
+    ///
+    /// # Errors
+    /// As [`follow`](Self::follow).
+    pub fn scan(&self) -> Result<Scan, CommitError> {
+        Ok(self.scan_now()?.0)
+    }
+
+    /// The whole journal, read anew, and *published*.
+    fn scan_now(&self) -> Result<(Scan, u64), CommitError> {
+        let mut last = None;
+        loop {
+            let State { committed, published, .. } = self.read_state()?.state;
+            match read_to(&*self.fs, &committed)? {
+                Ok(scan) => return Ok((scan, published.seq)),
+                // Twice the same: nobody has gone on meanwhile.
+                Err(error) if last.as_ref() == Some(&committed) => return Err(error.into()),
+                Err(_) => last = Some(committed),
+            }
+        }
+    }
+
+    /// What `state` says now.
+    pub(crate) fn read_state(&self) -> Result<Reading, CommitError> {
+        self.state.read()?.ok_or(CommitError::Poisoned)
+    }
+
+    /// How far the journal is taken in.
+    pub fn progress(&self) -> Progress {
+        *self.lock_follower().progress()
+    }
+
+    /// How far everybody is, as far as this handle has looked.
+    pub fn moment(&self) -> Moment {
+        let inner = self.read();
+        Moment { committed: inner.committed, published: inner.published }
+    }
+
+    /// The last seq that this handle knows to be committed.
+    pub fn committed(&self) -> u64 {
+        self.read().committed
+    }
+
+    /// Where to read `path`.
     pub fn find(&self, path: &str) -> Found {
         let inner = self.read();
         Found {
             at: inner.committed,
             seq: inner.known.get(path).map_or(0, |known| known.seq),
-            in_flight: inner.in_flight.get(path).cloned(),
+            word: inner.in_flight.get(path).cloned(),
         }
-    }
-
-    /// The last committed seq.
-    pub fn committed(&self) -> u64 {
-        self.read().committed
-    }
-
-    /// The last seq whose documents are all at their paths.
-    pub fn published(&self) -> u64 {
-        self.read().published
     }
 
     /// What is known of `path`.
@@ -85,62 +191,137 @@ impl View {
         self.read().known.get(path).map_or(0, |known| known.seq)
     }
 
-    /// The paths that are committed and not yet published, with whether they are removed.
+    /// The words that may not be at their paths yet.
     pub fn in_flight(&self) -> Arc<Words> {
         Arc::clone(&self.read().in_flight)
     }
 
-    /// Every document changed after `seq`, with what is known of it.
-    pub fn changed_since(&self, seq: u64) -> Vec<(String, Known)> {
+    /// Every document changed after `seq`, with what is known of it, in that order; `None` if the
+    /// handle does not remember back to there.
+    pub fn changed_since(&self, seq: u64) -> Option<Vec<(Arc<str>, Known)>> {
         let inner = self.read();
-        let changed = inner.known.iter().filter(|(_, known)| known.seq > seq);
-        changed.map(|(path, known)| (path.clone(), known.clone())).collect()
-    }
-
-    /// The commit point has passed: these words are what readers see from now on.
-    pub(crate) fn commit(&self, words: Words, upto: u64) {
-        let mut inner = self.write();
-        for (path, word) in words.iter() {
-            let content = match &word.change {
-                Change::Put(put) => Some((put.hash, put.len)),
-                Change::Remove(_) => None,
-            };
-            inner.known.insert(path.to_owned(), Known { seq: word.seq, content, stamp: None });
+        if seq < inner.reach {
+            return None;
         }
-        inner.committed = upto;
-        inner.in_flight = Arc::new(words);
+        let changed = inner.order.range((seq + 1, Arc::from(""))..);
+        Some(changed.map(|(_, path)| (Arc::clone(path), inner.known[path].clone())).collect())
     }
 
-    /// Notes the stamp of a document that is at its path, or was seen there.
+    /// Everything that is known, changed since the last checkpoint or before.
+    pub fn all_known(&self) -> Vec<(Arc<str>, Known)> {
+        let inner = self.read();
+        inner.known.iter().map(|(path, known)| (Arc::clone(path), known.clone())).collect()
+    }
+
+    /// Takes in a group of this process, which `state` says to be committed.
+    pub(crate) fn advance(&self, group: &Group) {
+        let mut follower = self.lock_follower();
+        // A reader may have followed `state` to it already.
+        if follower.advance(group) {
+            let published = self.moment().published;
+            self.write().take_in(std::slice::from_ref(group), follower.progress(), published);
+        }
+    }
+
+    /// All documents up to the last commit are at their paths, as `state` says.
+    pub(crate) fn publish(&self) {
+        let mut inner = self.write();
+        let committed = inner.committed;
+        inner.publish(committed);
+    }
+
+    /// Notes the stamp of a document that was seen with the content that is known.
     pub(crate) fn stamp(&self, path: &str, seen: Stamped) {
         if let Some(known) = self.write().known.get_mut(path) {
             known.stamp = Some(seen);
         }
     }
 
-    /// All documents up to the last commit are at their paths.
-    pub(crate) fn publish(&self) {
-        let mut inner = self.write();
-        inner.published = inner.committed;
-        inner.in_flight = Arc::default();
-    }
-
-    /// A checkpoint covers everything up to `seq`.
-    pub(crate) fn checkpoint(&self, seq: u64) {
-        let mut inner = self.write();
-        inner.committed = inner.committed.max(seq);
-        inner.published = inner.committed;
-        if inner.known.len() > KEPT_STAMPS {
-            inner.known.clear();
-        }
+    fn lock_follower(&self) -> MutexGuard<'_, Follower> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Takes in what follows.
+    fn take_in(&mut self, groups: &[Group], progress: &Progress, published: u64) {
+        for group in groups {
+            self.learn_words(group);
+            Arc::make_mut(&mut self.in_flight).apply(group);
+        }
+        self.committed = progress.end().seq();
+        self.publish(published);
+        self.forget(progress.checkpoint());
+    }
+
+    /// Takes in a whole journal instead of what was known: stamps go with it.
+    fn begin(&mut self, scan: &Scan, published: u64) {
+        (self.known, self.order) = Default::default();
+        let mut in_flight = Words::default();
+        for group in &scan.groups {
+            self.learn_words(group);
+            if group.last > published {
+                in_flight.apply(group);
+            }
+        }
+        self.in_flight = Arc::new(in_flight);
+        self.committed = scan.end.seq();
+        self.reach = scan.groups.first().map_or(self.committed, |group| group.first - 1);
+        self.publish(published);
+    }
+
+    fn learn_words(&mut self, group: &Group) {
+        let mut words = Words::default();
+        words.apply(group);
+        for (path, word) in words.iter() {
+            let content = match &word.change {
+                Change::Put(put) => Some((put.hash, put.len)),
+                Change::Remove(_) => None,
+            };
+            self.learn(path, Known { seq: word.seq, time: word.time, content, stamp: None });
+        }
+    }
+
+    fn learn(&mut self, path: &str, known: Known) {
+        let path = match self.known.get_key_value(path) {
+            Some((path, before)) => {
+                let entry = (before.seq, Arc::clone(path));
+                self.order.remove(&entry);
+                entry.1
+            }
+            None => Arc::from(path),
+        };
+        self.order.insert((known.seq, Arc::clone(&path)));
+        self.known.insert(path, known);
+    }
+
+    fn publish(&mut self, published: u64) {
+        self.published = self.published.max(published);
+        if self.published >= self.committed {
+            self.in_flight = Arc::default();
+        } else if !self.in_flight.is_empty() {
+            Arc::make_mut(&mut self.in_flight).clear_upto(self.published);
+        }
+    }
+
+    /// A checkpoint bounds what must be known.
+    fn forget(&mut self, checkpoint: u64) {
+        if self.known.len() <= KEPT_STAMPS || checkpoint <= self.reach {
+            return;
+        }
+        let kept = self.order.split_off(&(checkpoint + 1, Arc::from("")));
+        for (_, path) in std::mem::replace(&mut self.order, kept) {
+            self.known.remove(&path);
+        }
+        self.reach = checkpoint;
     }
 }
 

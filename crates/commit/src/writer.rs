@@ -1,18 +1,18 @@
-//! The steps of a commit, in order.
+//! The writing side of a handle: who comes in, and waits for whom (C2, C9).
 
+use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filepact_fs::{Fs, FsError, Latched};
-use filepact_journal::{AppendError, Appended, Journal, RecordKind, State, StateFile, Words};
+use filepact_journal::{JOURNAL_DIR, Journal, State, StateFile};
 
-use crate::group::StagedGroup;
-use crate::publication::Publication;
-use crate::queue::{Queue, Turn};
-use crate::validate::Validation;
-use crate::{CommitError, Committed, Request, Rescued, StageNames, View};
+use crate::queue::{Queue, Ticket, Waited};
+use crate::turn::take_lock;
+use crate::{CommitError, Committed, Request, StageNames, Turn, View};
 
-/// What recovery leaves and a writer starts from.
+/// What recovery leaves, or a handle that joins others finds, and a writer starts from.
 #[derive(Debug)]
 pub struct WriterParts {
     /// The file system, latched.
@@ -36,50 +36,57 @@ pub struct Limits {
     pub journal_max: u64,
 }
 
+/// What became of a request.
+pub(crate) type Answer = Result<Committed, CommitError>;
+
+/// A request on its way through a group.
+pub(crate) type Member = (Ticket, Request);
+
 /// The writing side of a handle.
 #[derive(Debug)]
 pub struct Writer {
     pub(crate) fs: Arc<Latched>,
     pub(crate) view: View,
-    queue: Queue,
-    inner: Mutex<Inner>,
-    limits: Limits,
-    mount: u64,
-    pid: u32,
+    queue: Arc<Queue<Request, Answer>>,
+    pub(crate) inner: Mutex<Inner>,
+    pub(crate) limits: Limits,
+    pub(crate) mount: u64,
+    pub(crate) pid: u32,
 }
 
+/// What belongs to whoever has the turn.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) journal: Journal,
-    state_file: StateFile,
+    pub(crate) state_file: StateFile,
     pub(crate) state: State,
-    names: StageNames,
-    /// A group that is committed and not published whole.
-    pending: Option<Publication>,
-    /// Large bodies whose names go with the next checkpoint.
-    pub(crate) bodies: Vec<String>,
+    pub(crate) names: StageNames,
+    /// Something that was staged and taken back still has a name in `stage/`.
+    pub(crate) litter: bool,
+    /// Something was committed here since the last checkpoint.
+    pub(crate) unsettled: bool,
     /// Why the last checkpoint did not happen.
     deferred: Option<String>,
     /// The store may be somebody else's by now.
-    closed: bool,
+    pub(crate) closed: bool,
 }
 
 impl Writer {
-    /// A writer that goes on where recovery ended.
+    /// A writer that goes on where recovery ended, or beside others.
     pub fn new(parts: WriterParts, limits: Limits) -> Result<Self, FsError> {
         let mount = parts.fs.stat("")?.map_or(0, |root| root.mount);
         let names = StageNames::new(&*parts.fs);
         Ok(Self {
             fs: parts.fs,
             view: parts.view,
-            queue: Queue::default(),
+            queue: Arc::default(),
             inner: Mutex::new(Inner {
                 journal: parts.journal,
                 state_file: parts.state_file,
                 state: parts.state,
                 names,
-                pending: None,
-                bodies: Vec::new(),
+                litter: false,
+                unsettled: false,
                 deferred: None,
                 closed: false,
             }),
@@ -99,89 +106,131 @@ impl Writer {
         &*self.fs
     }
 
-    /// Commits a transaction.
+    /// A child of fork shares the locks of its parent: it must neither read nor write.
+    pub fn check_process(&self) -> Result<(), CommitError> {
+        if std::process::id() == self.pid { Ok(()) } else { Err(CommitError::Forked) }
+    }
+
+    /// Commits a transaction, together with those of other threads that wait at the same time.
     ///
     /// After `Ok` it is durable and every document is at its path. What each error leaves is said
     /// at [`CommitError`].
     pub fn commit(&self, request: Request, patience: Duration) -> Result<Committed, CommitError> {
-        // C1 has prepared the bodies; C2: from here on this thread alone.
-        let (_turn, mut inner) = self.enter(patience)?;
-        let inner = &mut *inner;
-        // C3: what an earlier commit could not publish comes first: validation looks at files.
-        self.catch_up(inner)?;
-        // C4, C5: whatever fails here has changed nothing.
-        let time = self.fs.now();
-        let validated = Validation {
-            fs: &*self.fs,
-            view: &self.view,
-            request: &request,
-            mount: self.mount,
-            inline_max: self.limits.inline_max,
-        }
-        .run()?;
-        if request.changes.is_empty() {
-            return Ok(Committed { txn: self.view.committed(), rescued: Vec::new() });
-        }
-        let (fs, first) = (&*self.fs, inner.journal.next_seq());
-        let mut group = StagedGroup::stage(fs, &mut inner.names, request, &validated, first, time)?;
-        // C6, C7: the commit point is the return of the journal's sync.
-        let appended = match inner.journal.append(std::mem::take(&mut group.records), time) {
-            Ok(appended) => appended,
-            Err(AppendError::Unchanged(error)) => {
-                group.unstage(fs);
-                return Err(error.into());
-            }
-            Err(AppendError::Unknown(source)) => {
-                self.fail(inner);
-                return Err(CommitError::Unknown { source });
-            }
+        self.check_process()?;
+        // C1 has prepared the bodies; C2.
+        let began = Instant::now();
+        let deadline = began.checked_add(patience);
+        let lead = match self.queue.wait(Some(request), deadline) {
+            Waited::Leads(lead) => lead,
+            Waited::Answered(answer) => return answer.unwrap_or_else(|| Err(leader_panicked())),
+            Waited::Left => return Err(self.locked(began)),
         };
-        // C8: nothing below takes anything back.
-        self.committed(inner, &appended, group)?;
-        let rescued = self.publish(inner)?;
-        for adopted in &validated.adopted {
-            if let (RecordKind::Put(put), Some(stamp)) = (&adopted.record, adopted.stamp)
-                && self.view.known(&put.path).is_some_and(|known| known.stamp.is_none())
-            {
-                self.view.stamp(&put.path, stamp);
-            }
+        let lock = take_lock(&*self.fs, deadline)?.ok_or_else(|| self.locked(began))?;
+        let mut turn = Turn::new(lock, lead);
+        // C3 to C9, for everybody who waits by now.
+        let mut inner = self.begin()?;
+        let mut members = VecDeque::from(turn.lead.take());
+        while !members.is_empty() {
+            let answers = match self.ready(&mut inner) {
+                Ok(()) => self.commit_group(&mut inner, &mut members),
+                Err(error) => members.drain(..).map(|(by, _)| (by, Err(error.clone()))).collect(),
+            };
+            turn.lead.answer(answers);
         }
-        if inner.journal.bytes_since_checkpoint() > self.limits.journal_max {
-            // The transaction stands whatever becomes of the checkpoint: one that could not begin
-            // is tried again after the next commit, one that failed has stopped the handle.
-            inner.deferred = self.checkpoint_now(inner).err().map(|error| error.to_string());
-        }
-        Ok(Committed { txn: appended.last, rescued })
+        self.checkpoint_if_due(&mut inner);
+        turn.lead.own_answer().unwrap_or(Err(CommitError::Poisoned))
     }
 
-    /// Checkpoints, and takes no more commits, whatever becomes of the checkpoint.
+    /// Takes the writer's turn, from before the first read to after the commit: nobody else commits
+    /// meanwhile.
+    pub fn take_turn(&self, patience: Duration) -> Result<Turn, CommitError> {
+        let turn = self.alone(patience)?;
+        drop(self.begin()?);
+        Ok(turn)
+    }
+
+    /// Commits a transaction in a turn that was taken before.
+    pub fn commit_in(&self, turn: &Turn, request: Request) -> Result<Committed, CommitError> {
+        self.check_process()?;
+        let mut inner = self.inner.lock().map_err(|_| CommitError::Poisoned)?;
+        self.ready(&mut inner)?;
+        let mut members = VecDeque::from([(turn.lead.ticket(), request)]);
+        let answer = self.commit_group(&mut inner, &mut members).pop();
+        self.checkpoint_if_due(&mut inner);
+        answer.map_or(Err(CommitError::Poisoned), |(_, answer)| answer)
+    }
+
+    /// Makes every published document durable by itself, so that older journal can go.
+    pub fn checkpoint(&self, patience: Duration) -> Result<(), CommitError> {
+        let _turn = self.take_turn(patience)?;
+        self.checkpoint_now(&mut self.lock_inner())
+    }
+
+    /// Checkpoints what was committed here, and takes no more commits, whatever becomes of the
+    /// checkpoint.
     ///
     /// After [`CommitError::Locked`] a commit is still running and nothing has changed; after
-    /// everything else no commit runs and none ever will.
+    /// everything else no commit runs here and none ever will.
     pub fn close(&self, patience: Duration) -> Result<(), CommitError> {
-        let (_turn, mut inner) = self.enter(patience)?;
-        let checkpoint = self.catch_up(&mut inner).and_then(|()| self.checkpoint_now(&mut inner));
+        self.check_process()?;
+        let began = Instant::now();
+        let deadline = began.checked_add(patience);
+        let Waited::Leads(mut lead) = self.queue.wait(None, deadline) else {
+            return Err(self.locked(began));
+        };
+        lead.take();
+        let mut checkpoint = Ok(());
+        // Who has committed nothing owes nothing, and takes no lock.
+        if self.lock_inner().unsettled {
+            let _lock = take_lock(&*self.fs, deadline)?.ok_or_else(|| self.locked(began))?;
+            checkpoint = self.begin().and_then(|mut inner| self.checkpoint_now(&mut inner));
+        }
         // Still in our turn: a commit that waits for its own must not begin once the caller lets
         // the store go.
-        inner.closed = true;
+        self.lock_inner().closed = true;
         checkpoint
     }
 
-    /// Keeps commits waiting until the guard is dropped, for whoever looks at the journal.
-    pub fn quiet(&self, patience: Duration) -> Result<Quiet<'_>, CommitError> {
-        Ok(Quiet(self.queue.enter(patience).ok_or(CommitError::Locked { waited: patience })?))
+    /// Keeps all commits waiting until the turn is dropped, for whoever holds documents against the
+    /// journal. Nothing is healed.
+    pub fn quiet(&self, patience: Duration) -> Result<Turn, CommitError> {
+        self.alone(patience)
     }
 
-    /// The last seq that a checkpoint covers, and the journal's length since.
-    pub fn journal_status(&self) -> JournalStatus {
+    /// C2, for what cannot be shared with others' commits.
+    fn alone(&self, patience: Duration) -> Result<Turn, CommitError> {
+        self.check_process()?;
+        let began = Instant::now();
+        let deadline = began.checked_add(patience);
+        let Waited::Leads(mut lead) = self.queue.wait(None, deadline) else {
+            return Err(self.locked(began));
+        };
+        let lock = take_lock(&*self.fs, deadline)?.ok_or_else(|| self.locked(began))?;
+        lead.take();
+        Ok(Turn::new(lock, lead))
+    }
+
+    /// The journal's length, and what keeps this handle from writing to it.
+    pub fn journal_status(&self) -> Result<JournalStatus, CommitError> {
+        let moment = self.view.follow()?;
+        let progress = self.view.progress();
+        let failed = self.view.read_state()?.state.failed || self.fs.is_tripped();
         let inner = self.lock_inner();
-        JournalStatus {
+        Ok(JournalStatus {
             store: inner.journal.store().to_owned(),
-            checkpoint: inner.journal.last_checkpoint(),
-            bytes_since_checkpoint: inner.journal.bytes_since_checkpoint(),
-            unpublished: inner.pending.as_ref().map(|pending| pending.txn),
+            checkpoint: progress.checkpoint(),
+            bytes_since_checkpoint: progress.bytes_since_checkpoint(),
+            unpublished: (moment.published < moment.committed).then_some(moment.committed),
             deferred: inner.deferred.clone(),
-            failed: inner.state.failed || self.fs.is_tripped(),
+            failed,
+        })
+    }
+
+    /// The transactions stand whatever becomes of the checkpoint: one that could not begin is tried
+    /// again after the next commit, one that failed has stopped the handle.
+    fn checkpoint_if_due(&self, inner: &mut Inner) {
+        if inner.journal.bytes_since_checkpoint() > self.limits.journal_max {
+            inner.deferred = self.checkpoint_now(inner).err().map(|error| error.to_string());
         }
     }
 
@@ -189,98 +238,20 @@ impl Writer {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// C2.
-    pub(crate) fn enter(
-        &self,
-        patience: Duration,
-    ) -> Result<(Turn<'_>, MutexGuard<'_, Inner>), CommitError> {
-        // A child of fork shares the lock on `open` with its parent: it must not write.
-        if std::process::id() != self.pid {
-            return Err(CommitError::Forked);
-        }
-        let turn = self.queue.enter(patience).ok_or(CommitError::Locked { waited: patience })?;
-        // A commit that panicked left its steps half done; opening again finishes them.
-        let Ok(mut inner) = self.inner.lock() else { return Err(CommitError::Poisoned) };
-        if self.fs.is_tripped() {
-            self.fail(&mut inner);
-        }
-        if inner.state.failed || inner.closed {
-            Err(CommitError::Poisoned)
-        } else {
-            Ok((turn, inner))
-        }
-    }
-
-    /// C3: publishes what an earlier commit of this handle could not.
-    pub(crate) fn catch_up(&self, inner: &mut Inner) -> Result<(), CommitError> {
-        match self.publish(inner) {
-            Ok(_) => Ok(()),
-            // For this caller nothing has changed.
-            Err(CommitError::Unpublished { source, .. }) => Err(CommitError::Io(source)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The beginning of C8: from here on everybody reads the group.
-    fn committed(
-        &self,
-        inner: &mut Inner,
-        appended: &Appended,
-        mut group: StagedGroup,
-    ) -> Result<(), CommitError> {
-        let mut words = Words::default();
-        words.apply(&appended.group);
-        inner.bodies.append(&mut group.bodies);
-        inner.pending = Some(Publication::new(&words, group, appended.last));
-        self.view.commit(words, appended.last);
-        inner.state.synced = appended.last;
-        inner.state.committed = inner.journal.end().into();
-        self.write_state(inner)
-    }
-
-    /// C8: each document once, to its last word; then `state` says so. Returns the outside edits
-    /// that it displaced.
-    fn publish(&self, inner: &mut Inner) -> Result<Vec<Rescued>, CommitError> {
-        let Some(mut pending) = inner.pending.take() else { return Ok(Vec::new()) };
-        if let Err((path, source)) = pending.run(&*self.fs, &self.view) {
-            let txn = pending.txn;
-            inner.pending = Some(pending);
-            return Err(CommitError::Unpublished { txn, path, source });
-        }
-        inner.state.published = inner.state.committed.clone();
-        self.view.publish();
-        self.write_state(inner)?;
-        Ok(pending.rescued)
-    }
-
-    /// For everybody who opens the store, `state` is what is committed: a handle that cannot write
-    /// it stops, and its caller is told that the outcome is unknown.
-    pub(crate) fn write_state(&self, inner: &mut Inner) -> Result<(), CommitError> {
-        inner.state_file.write(&inner.state).map_err(|source| {
-            self.fs.trip();
-            inner.state.failed = true;
-            CommitError::Unknown { source }
-        })?;
-        inner.journal.remove_elders();
-        Ok(())
-    }
-
-    /// Stops everything: a failed sync leaves nothing that can be built upon.
-    pub(crate) fn fail(&self, inner: &mut Inner) {
-        self.fs.trip();
-        if !inner.state.failed {
-            inner.state.failed = true;
-            // If this cannot be written either, the next opener still finds the checkpoint's mark,
-            // or repeats the group that no later record confirms.
-            let _ = inner.state_file.write(&inner.state);
-        }
+    /// The turn did not come. The holder is for a person to look at; who cannot read it waited all
+    /// the same.
+    fn locked(&self, began: Instant) -> CommitError {
+        let state = self.view.read_state().ok();
+        let holder = state.and_then(|reading| reading.state.holder);
+        CommitError::Locked { waited: began.elapsed(), holder }
     }
 }
 
-/// No commit runs while this lives.
-#[derive(Debug)]
-#[must_use]
-pub struct Quiet<'a>(#[expect(dead_code, reason = "held for its drop")] Turn<'a>);
+/// Whose leader panicked does not know what became of the group; opening again settles it.
+fn leader_panicked() -> CommitError {
+    let source = io::Error::other("the thread that led the commit panicked");
+    CommitError::Unknown { source: FsError::new("append to", JOURNAL_DIR, source) }
+}
 
 /// The journal, as `status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

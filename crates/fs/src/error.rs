@@ -21,6 +21,18 @@ pub struct FsError {
     pub source: io::Error,
 }
 
+/// One failure can concern several callers; each gets what the system answered.
+impl Clone for FsError {
+    fn clone(&self) -> Self {
+        let source = match self.source.raw_os_error() {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None if self.is_latched() => io::Error::other(LatchTripped),
+            None => io::Error::new(self.source.kind(), self.source.to_string()),
+        };
+        Self { op: self.op, path: self.path.clone(), source }
+    }
+}
+
 /// The cause of every call that a tripped latch refuses; see [`Latched`](crate::Latched).
 #[derive(Debug, thiserror::Error)]
 #[error("an earlier sync failed, so nothing more is written until the store is opened again")]

@@ -75,12 +75,14 @@ impl Follower {
         Ok(groups)
     }
 
-    /// Takes in a group that this process has appended itself; one that was followed already is
-    /// passed over.
-    pub fn advance(&mut self, group: &Group) {
-        if group.first == self.progress.end().seq() + 1 {
+    /// Takes in a group that this process has appended itself. `false` says that it was followed
+    /// already.
+    pub fn advance(&mut self, group: &Group) -> bool {
+        let is_next = group.first == self.progress.end().seq() + 1;
+        if is_next {
             self.progress.take(group);
         }
+        is_next
     }
 
     /// Takes in a whole journal that was read anew.

@@ -21,6 +21,10 @@ pub enum RecoveryError {
         /// What stands in the way, and what to do.
         reason: String,
     },
+    /// Others have the store open, and it has failed: all must close it before it is recovered.
+    /// Nothing was changed.
+    #[error("the store has failed while others have it open; close it everywhere first")]
+    Failed,
     /// There is no store here, and none was to be made.
     #[error("no store here")]
     NoStore,

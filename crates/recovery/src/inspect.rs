@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use filepact_commit::{CheckpointMark, Live, Stamped, hash_file, look, stage_body_path};
+use filepact_commit::{CheckpointMark, Live, Stamped, hash_file, look_past_links, stage_body_path};
 use filepact_fs::{Access, DocPath, Fs, FsError, Kind, Stat, parent_of};
 use filepact_journal::{
     Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was, Word, Words, load,
@@ -100,11 +100,10 @@ fn inspect_document(
     words: &Words,
     standing: Standing,
 ) -> Result<Inspected, FsError> {
-    let live = match look(fs, path) {
-        // A link on the way: there is no document, and none can be put there.
-        Err(error) if error.is_link() => Live::Other(Kind::Link),
-        Ok(Live::Absent) if is_blocked(fs, path, words)? => Live::Other(Kind::File),
-        live => live?,
+    // A link on the way: there is no document, and none can be put there.
+    let live = match look_past_links(fs, path)? {
+        Live::Absent if is_blocked(fs, path, words)? => Live::Other(Kind::File),
+        live => live,
     };
     let body = match &word.change {
         Change::Remove(_) => BodyAt::Removed,

@@ -7,11 +7,14 @@
 //! report    what was found and done, for people and for `recover --dry-run`
 //! ```
 //!
+//! Who opens a store that others have open [joins](join()) them: shared means recovered.
+//!
 //! A crash inside recovery is just another crash: the next opening inspects what it left. If
 //! recovery cannot be sure of something it changes nothing and refuses, and says what it found.
 
 mod error;
 mod inspect;
+mod join;
 mod open;
 mod plan;
 mod report;
@@ -19,6 +22,7 @@ mod run;
 
 pub use error::RecoveryError;
 pub use inspect::{Inspection, inspect};
+pub use join::join;
 pub use open::{Opened, examine, open};
 pub use plan::{Action, BodyAt, Displace, Facts, OnDisk, Planned, Row, Standing, decide, plan};
 pub use report::{Report, TornTail};

@@ -23,7 +23,7 @@ pub struct Opened {
 
 /// Makes the store if there is none and `create` says so, else recovers it.
 ///
-/// The caller holds `open` exclusively. After `Ok` every document is at the journal's last word,
+/// The caller holds `opening`, and `open` exclusively. After `Ok` every document is at the journal's last word,
 /// durably, and `state` says so. After an error nothing was changed that the next opening does not
 /// find and finish; if the plan refuses, nothing was changed at all.
 pub fn open(fs: Arc<Latched>, create: bool, inline_max: usize) -> Result<Opened, RecoveryError> {
@@ -142,7 +142,8 @@ fn finish(
     state_file.write(&state)?;
     journal.remove_elders();
     CheckpointMark::clear(&*fs)?;
-    let view = View::new(last, known);
+    let reader = StateFile::open(&**fs.inner())?.expect("it was written above");
+    let view = View::recovered(fs.clone(), reader, *journal.progress(), known);
     Ok(Opened { parts: WriterParts { fs, journal, state_file, state, view }, report })
 }
 

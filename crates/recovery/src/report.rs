@@ -9,6 +9,8 @@ use crate::Planned;
 pub struct Report {
     /// The store was made by this opening.
     pub created: bool,
+    /// Others had the store open, and had recovered it: nothing was looked for.
+    pub joined: bool,
     /// Another process may have died here, but the machine and the mount went on.
     pub trusted: bool,
     /// An earlier sync had failed, or a checkpoint was unfinished.

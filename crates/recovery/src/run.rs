@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use filepact_commit::{
-    Displaced, Dress, Known, Live, STAGE, StageNames, Staged, Stamped, Swap, hash_file,
-    is_plainly_was, look, remove_document, rescue, settle, stage_body_path, stage_bytes,
-    stage_copy, stage_name_seq, sync_documents,
+    Displaced, Dress, Known, Live, Rewritten, STAGE, StageNames, Staged, Stamped, Swap, hash_file,
+    look_past_links, place, remove_document, rescue, restage, rewrite, settle, settle_leftover,
+    stage_body_path, stage_name_seq, sync_documents,
 };
-use filepact_fs::{Access, Attrs, Fs, FsError, Kind, parent_of};
+use filepact_fs::{Access, Attrs, Fs, FsError, Kind, Stat};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Word, Words};
 
 use crate::inspect::{Inspected, is_earlier, is_zeros};
@@ -121,22 +121,19 @@ impl Run<'_> {
                     Change::Put(put) => Some((put.hash, put.len)),
                     Change::Remove(_) => None,
                 };
-                (path.to_owned(), Known { seq: word.seq, content, stamp: None })
+                (path.to_owned(), Known { seq: word.seq, time: word.time, content, stamp: None })
             })
             .collect();
         for Planned { path, .. } in planned {
-            let live = match look(self.fs, path) {
-                Err(error) if error.is_link() => Live::Absent,
-                live => live?,
-            };
-            let (content, stamp) = match live {
+            let (content, stamp) = match look_past_links(self.fs, path)? {
                 Live::Document { stat, taken, hash } => {
                     let stamped = Stamped { stamp: stat.stamp, taken };
                     (Some((hash, stat.stamp.size)), Some(stamped))
                 }
                 Live::Absent | Live::Other(_) => (None, None),
             };
-            known.insert(path.clone(), Known { seq, content, stamp });
+            let time = self.word(path).time;
+            known.insert(path.clone(), Known { seq, time, content, stamp });
         }
         Ok(known)
     }
@@ -170,24 +167,17 @@ impl Run<'_> {
                 RecordKind::Remove(remove) => (&remove.path, remove.was.as_ref(), None),
                 RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => continue,
             };
-            let Some(stat) = self.fs.stat(&at)? else { continue };
-            let found = if stat.kind == Kind::File {
-                Some(hash_file(&*self.fs.open(&at, Access::Read)?)?)
-            } else {
-                None
-            };
             let word = self.inspection.words.get(path);
-            let ours = found.is_some_and(|found| {
-                Some(found) == hash
-                    || is_zeros(stat.stamp.size, found)
+            let swap = Swap { path, was, txn, time };
+            // A power cut also leaves what was never whole.
+            let is_ours = |stat: &Stat, found| {
+                is_zeros(stat.stamp.size, found)
                     || stat.stamp.mtime == time
-                    || word.is_some_and(|word| is_earlier(&stat, found, word))
-            }) || is_plainly_was(self.fs, &at, &stat, was, time)?;
-            if ours {
-                self.fs.unlink(&at)?;
-                report.swept += 1;
-            } else {
-                report.rescued.push(rescue(self.fs, &at, path, txn)?);
+                    || word.is_some_and(|word| is_earlier(stat, found, word))
+            };
+            match settle_leftover(self.fs, &at, swap, hash, is_ours)? {
+                None => report.swept += 1,
+                Some(rescued) => report.rescued.push(rescued),
             }
         }
         Ok(())
@@ -222,7 +212,7 @@ impl Run<'_> {
                 return self.settle(swap, &at, displaced, displace, None, report);
             }
         };
-        let (dir, mut attrs) = self.place(path)?;
+        let (dir, mut attrs) = place(self.fs, path)?;
         if let (Some(attrs), Standing::Untrusted | Standing::Failed) =
             (&mut attrs, self.document(path).facts.standing)
         {
@@ -235,13 +225,7 @@ impl Run<'_> {
             ids: Some((put.uid, put.gid)),
             time: word.time,
         };
-        let staged = match &put.body {
-            Body::Inline(bytes) => stage_bytes(self.fs, &dir, bytes, dress, at)?,
-            Body::Staged(name) => {
-                stage_copy(self.fs, &stage_body_path(name), put.len, &dir, dress, at)?
-            }
-            Body::InPlace => unreachable!("the plan never redoes a body that lies nowhere else"),
-        };
+        let staged = restage(self.fs, put, &dir, dress, at)?;
         let swap = Swap { path, was: put.was.as_ref(), txn: word.txn, time: word.time };
         let displaced = swap.run(self.fs, &staged)?;
         let at = staged.at.clone();
@@ -281,30 +265,15 @@ impl Run<'_> {
 
     /// The same content on a new inode, for a document that reads well and may not be on the disk.
     fn rewrite(&mut self, path: &str, report: &mut Report) -> Result<(), RecoveryError> {
-        let word = self.word(path).clone();
-        let Some(stamp) = self.document(path).stamp else { return Ok(()) };
-        let (dir, attrs) = self.place(path)?;
-        let dress = Dress { attrs: attrs.as_ref(), mode: None, ids: None, time: word.time };
-        let at = self.names.swap(word.seq);
-        let was = filepact_journal::Was {
-            size: stamp.stamp.size,
-            mtime: stamp.stamp.mtime,
-            ino: stamp.stamp.ino,
-            hash: self.document(path).hash,
+        let Inspected { stamp: Some(stamp), hash: Some(hash), .. } = self.document(path) else {
+            return Ok(());
         };
-        let staged = stage_copy(self.fs, path, was.size, &dir, dress, at)?;
-        // What was copied must be what was looked at, and not half of somebody's save.
-        if look(self.fs, &staged.at)?.hash() != was.hash {
-            self.fs.unlink(&staged.at)?;
-            return Err(being_edited(path));
-        }
-        let swap = Swap { path, was: Some(&was), txn: word.txn, time: word.time };
-        match swap.run(self.fs, &staged)? {
-            Displaced::No => {}
-            Displaced::Rescued(rescued) => report.rescued.push(rescued),
-            Displaced::Yes => {
-                report.rescued.extend(settle(self.fs, &staged.at, swap, Some(&staged))?);
-            }
+        let seen = (*stamp, *hash);
+        let Word { seq, txn, time, .. } = *self.word(path);
+        let at = self.names.swap(seq);
+        match rewrite(self.fs, path, seen, at, (txn, time))? {
+            Rewritten::Done(rescued) => report.rescued.extend(rescued),
+            Rewritten::Edited => return Err(being_edited(path)),
         }
         Ok(())
     }
@@ -322,21 +291,6 @@ impl Run<'_> {
             return Ok(());
         }
         file.set_attrs(&Attrs { mode: put.mode, uid: put.uid, gid: put.gid, ..attrs })
-    }
-
-    /// A directory to stage in, and the attributes of the document, if there is one.
-    fn place(&self, path: &str) -> Result<(String, Option<Attrs>), FsError> {
-        let mut dir = parent_of(path);
-        while !dir.is_empty() && self.fs.stat(dir)?.is_none_or(|stat| stat.kind != Kind::Dir) {
-            dir = parent_of(dir);
-        }
-        let attrs = match self.fs.stat(path)? {
-            Some(stat) if stat.kind == Kind::File => {
-                Some(self.fs.open(path, Access::Read)?.attrs()?)
-            }
-            _ => None,
-        };
-        Ok((dir.to_owned(), attrs))
     }
 
     fn device_hash(&self, path: &str) -> Result<Option<Hash>, FsError> {

@@ -62,7 +62,7 @@ pub enum Error {
     Locked {
         /// How long this call waited.
         waited: Duration,
-        /// The process that opened it last, for a person to look at.
+        /// The process that had the writer lock last, for a person to look at.
         holder: Option<u32>,
     },
     /// A call to the file system failed before anything was committed.
@@ -111,8 +111,9 @@ pub enum Error {
         /// What failed.
         source: io::Error,
     },
-    /// An earlier failure stopped this handle, and this call was not tried. Open the store again.
-    #[error("an earlier failure stopped this handle; open the store again")]
+    /// An earlier failure stopped the store, for this handle or for all, or the handle is closed.
+    /// This call was not tried. Close the store everywhere and open it again.
+    #[error("an earlier failure stopped the store; close it everywhere and open it again")]
     Poisoned,
     /// The handle was opened by another process, before a fork.
     #[error("this handle belongs to the process that opened it; open the store again after a fork")]
@@ -168,9 +169,8 @@ impl From<CommitError> for Error {
         match error {
             CommitError::Refused { path, refusal } => Self::Refused { path, refusal },
             CommitError::Conflict { paths } => Self::Conflict { paths },
-            CommitError::Locked { waited } => {
-                Self::Locked { waited, holder: Some(std::process::id()) }
-            }
+            CommitError::Locked { waited, holder } => Self::Locked { waited, holder },
+            CommitError::Journal(error) => RecoveryError::from(error).into(),
             CommitError::Io(error) => error.into(),
             CommitError::Unpublished { txn, path, source } => {
                 Self::Unpublished { txn, path, source: source.source }
@@ -202,6 +202,7 @@ impl From<RecoveryError> for Error {
                 Self::Format { reason: format!("the store has a newer format: {reason}") }
             }
             RecoveryError::Refused { path, reason } => Self::Unrecoverable { path, reason },
+            RecoveryError::Failed => Self::Poisoned,
             RecoveryError::NoStore => Self::NoStore { root: PathBuf::new() },
             RecoveryError::Io(error) => error.into(),
             other => {

@@ -1,8 +1,8 @@
 //! Looking at a store: `status`, `check` and the log.
 
-use filepact_commit::{Live, look, rescued_edits};
+use filepact_commit::{Live, look_past_links, rescued_edits};
 use filepact_fs::Time;
-use filepact_journal::{Scan, ScanError, Segment, load, scan};
+use filepact_journal::{Scan, load, scan};
 
 use crate::{Error, Rescued, Store};
 
@@ -73,7 +73,7 @@ impl Store {
     pub fn status(&self) -> Result<Status, Error> {
         self.enter()?;
         let writer = &self.0.writer;
-        let journal = writer.journal_status();
+        let journal = writer.journal_status()?;
         Ok(Status {
             store: journal.store,
             committed: writer.view().committed(),
@@ -87,25 +87,28 @@ impl Store {
     }
 
     /// Verifies every line of the journal, and holds every document that it names against its last
-    /// word. Commits wait meanwhile; nothing is changed.
+    /// word. Commits of all processes wait meanwhile; nothing is changed.
     pub fn check(&self) -> Result<Check, Error> {
         self.enter()?;
         let _quiet = self.0.writer.quiet(self.0.timeout())?;
-        let fs = self.0.fs();
+        let (fs, view) = (self.0.fs(), self.0.writer.view());
+        view.follow()?;
         let segments = load(fs)?;
         let mut check = Check { segments: segments.len(), ..Check::default() };
-        match self.scan(&segments) {
+        let bytes: Vec<(u64, &[u8])> =
+            segments.iter().map(|segment| (segment.first, segment.bytes.as_slice())).collect();
+        match scan(&bytes, Some(view.committed())) {
             Ok(scan) => check.transactions = transactions(&scan).len(),
             Err(error) => check.problems.push(error.to_string()),
         }
-        let in_flight = self.0.writer.view().in_flight();
-        for (path, known) in self.0.writer.view().changed_since(0) {
+        let in_flight = view.in_flight();
+        for (path, known) in view.all_known() {
             check.documents += 1;
             if in_flight.get(&path).is_some() {
                 check.problems.push(format!("`{path}` is committed and not published yet"));
                 continue;
             }
-            let now = look(fs, &path)?;
+            let now = look_past_links(fs, &path)?;
             if now.hash() == known.content.map(|(hash, _)| hash) {
                 continue;
             }
@@ -115,11 +118,11 @@ impl Store {
             if ours {
                 check.problems.push(format!("`{path}` does not hold what was written to it"));
             } else {
-                check.outside_edits.push(path);
+                check.outside_edits.push(path.to_string());
             }
         }
         check.outside_edits.sort();
-        check.skipped = crate::read::names(fs, self.0.writer.view(), "")?.1;
+        check.skipped = crate::read::names(fs, view, "")?.1;
         Ok(check)
     }
 
@@ -127,19 +130,7 @@ impl Store {
     /// checkpoint.
     pub fn log(&self) -> Result<Vec<LoggedTransaction>, Error> {
         self.enter()?;
-        let segments = {
-            let _quiet = self.0.writer.quiet(self.0.timeout())?;
-            load(self.0.fs())?
-        };
-        Ok(transactions(&self.scan(&segments)?))
-    }
-
-    fn scan(&self, segments: &[Segment]) -> Result<Scan, Error> {
-        let bytes: Vec<(u64, &[u8])> =
-            segments.iter().map(|segment| (segment.first, segment.bytes.as_slice())).collect();
-        let committed = self.0.writer.view().committed();
-        scan(&bytes, Some(committed))
-            .map_err(|error: ScanError| filepact_recovery::RecoveryError::from(error).into())
+        Ok(transactions(&self.0.writer.view().scan()?))
     }
 }
 

@@ -13,10 +13,28 @@ use crate::{Error, Options, Report};
 pub(crate) fn open(fs: Arc<dyn Fs>, options: Options) -> Result<Shared, Error> {
     let fs = Arc::new(Latched::new(fs));
     look(&*fs, &options)?;
-    let (opening, open) = lock(&*fs, options.lock_timeout)?;
-    let opened = filepact_recovery::open(fs.clone(), options.create, options.inline_max)?;
-    // From here on others may look: whoever holds `open` has recovered.
+    let wait = Wait::new(&*fs, options.lock_timeout);
+    let opening = wait.lock(OPENING, LockKind::Exclusive)?;
+    let opened = match fs.lock(OPEN, LockKind::Exclusive, Duration::ZERO)? {
+        Some(_alone) => filepact_recovery::open(fs.clone(), options.create, options.inline_max)?,
+        // Others have it open, and whoever has it open has recovered it: shared means recovered.
+        None => {
+            let open = wait.lock(OPEN, LockKind::Shared)?;
+            let opened = filepact_recovery::join(fs.clone())?;
+            return shared(opened, open, options);
+        }
+    };
+    // Nobody can come between: whoever wants `open` takes `opening` first.
+    let open = wait.lock(OPEN, LockKind::Shared)?;
     drop(opening);
+    shared(opened, open, options)
+}
+
+fn shared(
+    opened: filepact_recovery::Opened,
+    open: Box<dyn Lock>,
+    options: Options,
+) -> Result<Shared, Error> {
     let limits = Limits { inline_max: options.inline_max, journal_max: options.journal_max };
     let writer = Writer::new(opened.parts, limits)?;
     Ok(Shared::new(writer, open, opened.report, options))
@@ -26,7 +44,9 @@ pub(crate) fn open(fs: Arc<dyn Fs>, options: Options) -> Result<Shared, Error> {
 pub(crate) fn examine(fs: Arc<dyn Fs>, options: Options) -> Result<Report, Error> {
     let fs = Latched::new(fs);
     look(&fs, &options.create(false))?;
-    let (_opening, _open) = lock(&fs, Duration::ZERO)?;
+    let wait = Wait::new(&fs, Duration::ZERO);
+    let _opening = wait.lock(OPENING, LockKind::Exclusive)?;
+    let _alone = wait.lock(OPEN, LockKind::Exclusive)?;
     Ok(filepact_recovery::examine(&fs)?)
 }
 
@@ -53,20 +73,26 @@ fn look(fs: &dyn Fs, options: &Options) -> Result<(), Error> {
     Ok(ensure_layout(fs)?)
 }
 
-/// `opening` and `open`.
-type Locks = (Box<dyn Lock>, Box<dyn Lock>);
+/// Waiting for locks, all in one time limit.
+struct Wait<'a> {
+    fs: &'a dyn Fs,
+    began: Instant,
+    patience: Duration,
+}
 
-/// One opener at a time, and then the store itself, for the life of the handle.
-fn lock(fs: &dyn Fs, patience: Duration) -> Result<Locks, Error> {
-    let began = Instant::now();
-    let locked = || {
-        // The holder is for a person to look at; who cannot read it waited all the same.
-        let state = StateFile::open(fs).ok().flatten().and_then(|file| file.read().ok().flatten());
-        let holder = state.and_then(|reading| reading.state.holder);
-        Error::Locked { waited: began.elapsed(), holder }
-    };
-    let opening = fs.lock(OPENING, LockKind::Exclusive, patience)?.ok_or_else(locked)?;
-    let left = patience.saturating_sub(began.elapsed());
-    let open = fs.lock(OPEN, LockKind::Exclusive, left)?.ok_or_else(locked)?;
-    Ok((opening, open))
+impl<'a> Wait<'a> {
+    fn new(fs: &'a dyn Fs, patience: Duration) -> Self {
+        Self { fs, began: Instant::now(), patience }
+    }
+
+    fn lock(&self, path: &str, kind: LockKind) -> Result<Box<dyn Lock>, Error> {
+        let left = self.patience.saturating_sub(self.began.elapsed());
+        self.fs.lock(path, kind, left)?.ok_or_else(|| {
+            // The holder is for a person to look at; who cannot read it waited all the same.
+            let state = StateFile::open(self.fs).ok().flatten();
+            let reading = state.and_then(|file| file.read().ok().flatten());
+            let holder = reading.and_then(|reading| reading.state.holder);
+            Error::Locked { waited: self.began.elapsed(), holder }
+        })
+    }
 }

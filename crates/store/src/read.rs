@@ -1,21 +1,24 @@
-//! Reading committed documents, without waiting.
+//! Reading committed documents, without waiting for anybody.
 //!
-//! A document that is committed and not at its path yet is read from its word; everything else from
-//! its file. What was read from a file counts only if the view says the same afterwards: no commit
-//! has touched the path in between.
+//! Read `state`; open the live file; read `state` again. The last word on the document up to the
+//! second *committed* is what counts. If the first *published* covers it, the file that was opened
+//! is right: what is published later goes to another inode. Otherwise the word itself says the
+//! content, from the journal or from the staged file that it names. A publisher that is stopped or
+//! dead half way holds nobody up, and nobody sees the half.
 
 use std::collections::BTreeSet;
 use std::io;
 
 use filepact_commit::{
-    Found, Live, Observation, Seen, Stamped, View, list, look, read_live, stage_body_path,
+    Observation, Opened, STAGE, Seen, Steady, View, hash_file, list, open_document, read_steady,
+    stage_body_path,
 };
-use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, read_to_end};
+use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, read_to_end, write_all};
 use filepact_journal::{Body, Change, Hash};
 
 use crate::Error;
 
-/// How often a reader begins again because a commit has touched what it reads.
+/// How often a reader begins again because what it was about to read has been published meanwhile.
 const TRIES: usize = 10_000;
 
 /// The bytes of a document, and what was observed; no bytes if it is absent.
@@ -24,39 +27,26 @@ pub(crate) fn bytes(
     view: &View,
     path: &DocPath,
 ) -> Result<(Option<Vec<u8>>, Observation), Error> {
-    observe(
-        view,
-        path,
-        |put| match put {
-            InFlight::Inline(bytes) => Ok(Some(bytes.to_vec())),
-            InFlight::File(at) => {
-                opened(fs.open(&at, Access::Read))?.map(|f| read_to_end(&*f)).transpose()
-            }
-        },
-        || {
-            Ok(match read_live(fs, path)? {
-                None => (None, Seen::Absent),
-                Some((bytes, stamp)) => {
-                    let hash = Hash::of(&bytes);
-                    (Some(bytes), Seen::Document { hash, stamp: Some(stamp) })
-                }
-            })
-        },
-    )
+    let from_file = |file: Box<dyn File>| {
+        let read = read_steady(fs, &*file, read_to_end)?;
+        let stamp = Some(read.stamped());
+        let seen = Seen::Document { hash: Hash::of(&read.content), stamp };
+        Ok((read.content, seen))
+    };
+    let from_word = |body: WordBody<'_>| match body {
+        WordBody::Inline(bytes) => Ok(bytes.to_vec()),
+        WordBody::Staged(file) => read_to_end(&*file),
+    };
+    observe(fs, view, path, from_word, from_file)
 }
 
 /// What is at a path, without its bytes.
 pub(crate) fn seen(fs: &dyn Fs, view: &View, path: &DocPath) -> Result<Observation, Error> {
-    let live = || {
-        Ok(match look(fs, path)? {
-            Live::Document { stat, taken, hash } => {
-                let stamp = Some(Stamped { stamp: stat.stamp, taken });
-                (Some(()), Seen::Document { hash, stamp })
-            }
-            Live::Absent | Live::Other(_) => (None, Seen::Absent),
-        })
+    let from_file = |file: Box<dyn File>| {
+        let read = read_steady(fs, &*file, hash_file)?;
+        Ok(((), Seen::Document { hash: read.content, stamp: Some(read.stamped()) }))
     };
-    Ok(observe(view, path, |_| Ok(Some(())), live)?.1)
+    Ok(observe(fs, view, path, |_| Ok(()), from_file)?.1)
 }
 
 /// An open file with the document's content, for a body that need not fit in memory.
@@ -65,96 +55,105 @@ pub(crate) fn file(
     view: &View,
     path: &DocPath,
 ) -> Result<(Option<Box<dyn File>>, Observation), Error> {
-    let live = || {
-        let Some(file) = opened(fs.open(path, Access::Read))? else {
-            return Ok((None, Seen::Absent));
-        };
-        let taken = fs.now();
-        let stat = file.stat()?;
-        let hash = filepact_commit::hash_file(&*file)?;
-        let stamp = Some(Stamped { stamp: stat.stamp, taken });
-        Ok((Some(file), Seen::Document { hash, stamp }))
+    let from_file = |file: Box<dyn File>| {
+        let Steady { content: hash, stat, taken } = read_steady(fs, &*file, hash_file)?;
+        let stamp = Some(filepact_commit::Stamped { stamp: stat.stamp, taken });
+        Ok((file, Seen::Document { hash, stamp }))
     };
-    observe(
-        view,
-        path,
-        |put| match put {
-            InFlight::Inline(bytes) => {
-                // Nothing to open yet: an unnamed file stands in, and goes with its handle.
-                let file = fs.create_unnamed(filepact_commit::STAGE)?;
-                filepact_fs::write_all(&*file, bytes, 0)?;
-                Ok(Some(file))
-            }
-            InFlight::File(at) => opened(fs.open(&at, Access::Read)),
-        },
-        live,
-    )
+    let from_word = |body: WordBody<'_>| match body {
+        WordBody::Inline(bytes) => {
+            // Nothing to open yet: an unnamed file stands in, and goes with its handle.
+            let file = fs.create_unnamed(STAGE)?;
+            write_all(&*file, bytes, 0)?;
+            Ok(file)
+        }
+        WordBody::Staged(file) => Ok(file),
+    };
+    observe(fs, view, path, from_word, from_file)
 }
 
-/// The body of a put that is not at its path yet.
-enum InFlight<'a> {
+/// The body of a put that may not be at its path yet.
+enum WordBody<'a> {
     Inline(&'a [u8]),
-    File(String),
+    Staged(Box<dyn File>),
 }
 
 fn observe<T>(
+    fs: &dyn Fs,
     view: &View,
     path: &DocPath,
-    in_flight: impl Fn(InFlight<'_>) -> Result<Option<T>, FsError>,
-    live: impl Fn() -> Result<(Option<T>, Seen), FsError>,
+    from_word: impl Fn(WordBody<'_>) -> Result<T, FsError>,
+    from_file: impl Fn(Box<dyn File>) -> Result<(T, Seen), FsError>,
 ) -> Result<(Option<T>, Observation), Error> {
     for _ in 0..TRIES {
-        let Found { at, seq, in_flight: word } = view.find(path);
-        let observed = |seen| Observation { at, seen };
-        match word.map(|word| word.change) {
+        let before = view.follow()?;
+        let live = open_at(fs, path)?;
+        view.follow()?;
+        let found = view.find(path);
+        let observed = |seen| Observation { at: found.at, seen };
+        // An outside edit was at its path before it was written down.
+        let outside = found.word.as_ref().is_some_and(|word| word.outside);
+        if found.seq <= before.published || outside && found.seq <= before.committed {
+            return Ok(match live {
+                None => (None, observed(Seen::Absent)),
+                Some(file) => {
+                    let (content, seen) = from_file(file)?;
+                    (Some(content), observed(seen))
+                }
+            });
+        }
+        let body = match found.word.as_ref().map(|word| &word.change) {
             Some(Change::Remove(_)) => return Ok((None, observed(Seen::Absent))),
-            Some(Change::Put(put)) => {
-                let body = match &put.body {
-                    Body::Inline(bytes) => in_flight(InFlight::Inline(bytes))?,
-                    Body::Staged(name) => in_flight(InFlight::File(stage_body_path(name)))?,
-                    Body::InPlace => in_flight(InFlight::File(path.to_string()))?,
-                };
-                // A staged body that is gone has been published and covered: look at the file.
-                if let Some(content) = body {
-                    let seen = Seen::Document { hash: put.hash, stamp: None };
-                    return Ok((Some(content), observed(seen)));
-                }
+            Some(Change::Put(put)) => put,
+            // Published since the first look.
+            None => continue,
+        };
+        let seen = Seen::Document { hash: body.hash, stamp: None };
+        match &body.body {
+            Body::Inline(bytes) => {
+                return Ok((Some(from_word(WordBody::Inline(bytes))?), observed(seen)));
             }
-            None => {
-                let (content, seen) = live().or_else(|error| {
-                    // A link on the way, or a directory at the end, holds no document.
-                    if error.is_link() { Ok((None, Seen::Absent)) } else { Err(error) }
-                })?;
-                let after = view.find(path);
-                if after.seq == seq && after.in_flight.is_none() {
-                    return Ok((content, observed(seen)));
-                }
-            }
+            Body::Staged(name) => match fs.open(&stage_body_path(name), Access::Read) {
+                Ok(file) => return Ok((Some(from_word(WordBody::Staged(file))?), observed(seen))),
+                // Published, and covered by a checkpoint.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            },
+            Body::InPlace => {}
         }
     }
     Err(restless(path.to_string()))
 }
 
-/// The documents below `dir`, as of one moment; commits that touch it are read from their words.
+/// The document's file; a link, a directory or something else holds no document.
+fn open_at(fs: &dyn Fs, path: &DocPath) -> Result<Option<Box<dyn File>>, FsError> {
+    match open_document(fs, path) {
+        Ok(Opened::Document(file)) => Ok((file.stat()?.kind == Kind::File).then_some(file)),
+        Ok(Opened::Absent | Opened::Other(_)) => Ok(None),
+        Err(error) if error.is_link() => Ok(None),
+        Err(error) if error.source.kind() == io::ErrorKind::IsADirectory => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The documents below `dir`, as of one moment, and the names that are skipped.
 pub(crate) fn names(
     fs: &dyn Fs,
     view: &View,
     dir: &str,
 ) -> Result<(Vec<DocPath>, Vec<String>), Error> {
     for _ in 0..TRIES {
-        let (committed, in_flight) = (view.committed(), view.in_flight());
+        let before = view.follow()?;
         let listing = list(fs, dir)?;
-        if view.committed() != committed || view.in_flight().len() != in_flight.len() {
-            continue;
-        }
+        view.follow()?;
+        // What came and went since the first look is known by its words.
+        let Some(changed) = view.changed_since(before.published) else { continue };
         let mut names: BTreeSet<DocPath> = listing.documents.into_iter().collect();
-        for (path, word) in in_flight.iter() {
-            let below =
-                dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
-            if let (true, Ok(path)) = (below, DocPath::new(path)) {
-                match word.change {
-                    Change::Put(_) => names.insert(path),
-                    Change::Remove(_) => names.remove(&path),
+        for (path, known) in changed.iter().filter(|(path, _)| is_below(path, dir)) {
+            if let Ok(path) = DocPath::new(&**path) {
+                match known.content {
+                    Some(_) => names.insert(path),
+                    None => names.remove(&path),
                 };
             }
         }
@@ -166,18 +165,6 @@ pub(crate) fn names(
 /// Whether the path lies below the directory; everything lies below `""`.
 pub(crate) fn is_below(path: &str, dir: &str) -> bool {
     dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// A document that is not there is no error, and neither is a directory in its place.
-fn opened(file: Result<Box<dyn File>, FsError>) -> Result<Option<Box<dyn File>>, FsError> {
-    match file {
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) if error.source.kind() == io::ErrorKind::IsADirectory => Ok(None),
-        file => {
-            let file = file?;
-            Ok((file.stat()?.kind == Kind::File).then_some(file))
-        }
-    }
 }
 
 fn restless(path: String) -> Error {

@@ -35,8 +35,10 @@ impl Shared {
         self.options.lock_timeout
     }
 
-    /// A closed handle does not hold the store any more: nothing may rest on what it reads.
+    /// A closed handle does not hold the store any more, and neither does a child of fork: nothing
+    /// may rest on what they read.
     pub(crate) fn check_open(&self) -> Result<(), Error> {
+        self.writer.check_process()?;
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         if open.is_some() { Ok(()) } else { Err(Error::Poisoned) }
     }

@@ -78,11 +78,46 @@ impl Store {
     /// Begins a transaction. Dropping it rolls it back.
     pub fn begin(&self) -> Result<Transaction, Error> {
         self.enter()?;
-        Ok(Transaction::new(self.clone()))
+        Ok(Transaction::new(self.clone(), None))
+    }
+
+    /// Begins a transaction that has the writer lock from the start, waiting for it at most
+    /// `timeout`: nobody else commits until it is committed or dropped, so that only an edit by
+    /// another program can make it conflict.
+    ///
+    /// For work that is too long, or too often in conflict, to be tried again. Every other commit,
+    /// in this process and all others, waits for it, up to its own timeout; readers do not. Another
+    /// commit on the same thread waits in vain, and is [`Error::Locked`].
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if the lock did not come in time; its holder may be stopped, and is never
+    /// robbed of it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use filepact::{Error, Store};
+    /// # fn main() -> Result<(), Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// # let store = Store::open(folder.path())?;
+    /// let mut tx = store.begin_exclusive(Duration::from_secs(1))?;
+    /// let count: Option<u64> = tx.get("count.json")?;
+    /// tx.write("count.json", &(count.unwrap_or(0) + 1))?;
+    /// tx.commit()?; // no conflict with another commit is possible
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn begin_exclusive(&self, timeout: Duration) -> Result<Transaction, Error> {
+        self.enter()?;
+        let turn = self.0.writer.take_turn(timeout)?;
+        Ok(Transaction::new(self.clone(), Some(turn)))
     }
 
     /// Runs `work` in a transaction and commits it; runs it again whenever the transaction saw a
-    /// conflict, whatever `work` returned, up to [`Options::max_retries`] times.
+    /// conflict, whatever `work` returned.
+    ///
+    /// After [`Options::max_retries`] further tries, each after a longer pause, it takes the writer
+    /// lock from the start, as [`begin_exclusive`](Self::begin_exclusive) does: so it gets through,
+    /// however many others change the same documents.
     ///
     /// After `Ok` the transaction is durable and every document at its path. If `work` returns an
     /// error of its own, nothing has changed and the error is returned. After
@@ -125,23 +160,31 @@ impl Store {
         &self,
         mut work: impl FnMut(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
+        let optimistic = self.0.options.max_retries;
         let mut retries = 0;
         loop {
-            let mut tx = self.begin()?;
-            let outcome = {
-                let _inside = Inside::enter(self);
-                work(&mut tx)
+            let conflict = {
+                let mut tx = match retries > optimistic {
+                    true => self.begin_exclusive(self.0.timeout())?,
+                    false => self.begin()?,
+                };
+                let outcome = {
+                    let _inside = Inside::enter(self);
+                    work(&mut tx)
+                };
+                match (tx.conflict(), outcome) {
+                    (Some(conflict), _) => conflict,
+                    (None, Err(error)) => return Err(error),
+                    (None, Ok(value)) => match tx.commit() {
+                        Ok(_) => return Ok(value),
+                        Err(conflict @ Error::Conflict { .. }) => conflict,
+                        Err(error) => return Err(error.into()),
+                    },
+                }
             };
-            let conflict = match (tx.conflict(), outcome) {
-                (Some(conflict), _) => conflict,
-                (None, Err(error)) => return Err(error),
-                (None, Ok(value)) => match tx.commit() {
-                    Ok(_) => return Ok(value),
-                    Err(conflict @ Error::Conflict { .. }) => conflict,
-                    Err(error) => return Err(error.into()),
-                },
-            };
-            if retries >= self.0.options.max_retries {
+            // Under the lock only another program's edits are in the way; one that edits without
+            // end is told of.
+            if retries > optimistic + EXCLUSIVE_RETRIES {
                 return Err(conflict.into());
             }
             back_off(retries);
@@ -282,7 +325,10 @@ impl Store {
     /// The handle is open, and this is not the inside of its own `transact`.
     pub(crate) fn enter(&self) -> Result<(), Error> {
         let nested = TRANSACTING.with_borrow(|stores| stores.contains(&self.id()));
-        if nested { Err(Error::Nested) } else { self.0.check_open() }
+        if nested {
+            return Err(Error::Nested);
+        }
+        self.0.check_open()
     }
 
     fn id(&self) -> usize {
@@ -308,9 +354,12 @@ impl Drop for Inside {
     }
 }
 
-/// Twice as long each time, from 1 ms to about a quarter of a second, and never for two alike.
+/// How often `transact` tries again once it has the writer lock.
+const EXCLUSIVE_RETRIES: u32 = 16;
+
+/// Twice as long each time, from a quarter of a millisecond to 64 ms, and never for two alike.
 fn back_off(retries: u32) {
-    let most = 1_000_u64 << retries.min(8);
+    let most = 250_u64 << retries.min(8);
     let jitter = RandomState::new().hash_one(retries) % most;
     std::thread::sleep(Duration::from_micros(most / 2 + jitter / 2));
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use filepact_commit::{
-    Change, Committed, Content, Listed, Observation, Request, prepare_bytes, prepare_reader,
+    Change, Committed, Content, Listed, Observation, Request, Turn, prepare_bytes, prepare_reader,
 };
 use filepact_fs::{DocPath, File, read_full, read_to_end};
 use serde::Serialize;
@@ -48,12 +48,14 @@ pub struct Transaction {
     checked: u64,
     /// What it read and somebody has changed since.
     conflict: Option<Vec<String>>,
+    /// The writer's turn, if it was taken at the beginning.
+    turn: Option<Turn>,
 }
 
 impl Transaction {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, turn: Option<Turn>) -> Self {
         let checked = store.0.writer.view().committed();
-        Self { store, request: Request::default(), checked, conflict: None }
+        Self { store, request: Request::default(), checked, conflict: None, turn }
     }
 
     /// Reads a JSON document.
@@ -124,13 +126,13 @@ impl Transaction {
         self.store.0.check_open()?;
         let dir = directory(dir.as_ref())?;
         let (names, _) = read::names(self.store.0.fs(), self.store.0.writer.view(), &dir)?;
-        self.check_moment()?;
         let mut listed = names.clone();
         match self.request.reads.lists.entry(dir.clone()) {
             Entry::Vacant(entry) => drop(entry.insert(Listed { names })),
             Entry::Occupied(entry) if entry.get().names == names => {}
             Entry::Occupied(_) => return Err(self.conflicted(vec![format!("{dir}/")])),
         }
+        self.check_moment()?;
         listed.retain(|path| !matches!(self.request.changes.get(path), Some(Change::Remove)));
         for (path, change) in &self.request.changes {
             if matches!(change, Change::Put { .. }) && is_below(path, &dir) {
@@ -290,7 +292,10 @@ impl Transaction {
         if self.request.changes.is_empty() && self.request.reads.expected.is_empty() {
             return Ok(Committed { txn: self.checked, rescued: Vec::new() });
         }
-        Ok(shared.writer.commit(self.request, shared.timeout())?)
+        Ok(match &self.turn {
+            Some(turn) => shared.writer.commit_in(turn, self.request)?,
+            None => shared.writer.commit(self.request, shared.timeout())?,
+        })
     }
 
     /// Drops the changes. Nothing has changed.
@@ -347,20 +352,27 @@ impl Transaction {
             return Ok(());
         }
         let reads = &self.request.reads;
-        let documents = reads.documents.iter();
-        let mut changed: Vec<String> = documents
-            .filter(|(path, observation)| view.seq_of(path) > observation.at)
-            .map(|(path, _)| path.to_string())
-            .collect();
-        if !reads.lists.is_empty() {
-            let touched = view.changed_since(self.checked);
-            let lists = reads.lists.iter().filter(|(dir, listed)| {
-                touched.iter().any(|(path, known)| {
-                    let was_there = listed.names.binary_search_by(|name| (**name).cmp(path));
-                    is_below(path, dir) && known.content.is_some() != was_there.is_ok()
-                })
-            });
-            changed.extend(lists.map(|(dir, _)| format!("{dir}/")));
+        let mut changed = Vec::new();
+        match view.changed_since(self.checked) {
+            Some(touched) => {
+                for (path, known) in &touched {
+                    let read = reads.documents.get(&**path);
+                    if read.is_some_and(|observation| known.seq > observation.at) {
+                        changed.push(path.to_string());
+                    }
+                    let lists = reads.lists.iter().filter(|(dir, listed)| {
+                        let was_there = listed.names.binary_search_by(|name| (**name).cmp(path));
+                        is_below(path, dir) && known.content.is_some() != was_there.is_ok()
+                    });
+                    changed.extend(lists.map(|(dir, _)| format!("{dir}/")));
+                }
+                changed.dedup();
+            }
+            // The handle does not remember back to there: nothing of it may count as unchanged.
+            None => {
+                changed.extend(reads.documents.keys().map(ToString::to_string));
+                changed.extend(reads.lists.keys().map(|dir| format!("{dir}/")));
+            }
         }
         if !changed.is_empty() {
             return Err(self.conflicted(changed));

@@ -125,20 +125,6 @@ fn every_double_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_second_opener_is_told_who_holds_the_store() {
-    let (folder, store) = store();
-    match options().open(folder.path()) {
-        Err(Error::Locked { holder, waited }) => {
-            assert_eq!(holder, Some(std::process::id()));
-            assert!(waited >= Duration::from_millis(50));
-        }
-        other => panic!("{other:?}"),
-    }
-    store.close().expect("it closes");
-    options().open(folder.path()).expect("it is free again");
-}
-
-#[test]
 fn a_closed_store_answers_no_more() {
     let (_folder, store) = store();
     let clone = store.clone();

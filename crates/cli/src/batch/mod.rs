@@ -78,7 +78,7 @@ struct Batch<'a> {
 enum State {
     /// No transaction is open.
     Idle,
-    Open(Open),
+    Open(Box<Open>),
     /// The line that failed.
     Aborted(u64),
 }
@@ -136,7 +136,7 @@ impl Batch<'_> {
             return Err(Failure::usage("a transaction is open already; `commit` or `rollback` it"));
         }
         self.explicit = true;
-        self.state = State::Open(Open { tx: self.store.begin()?, changed: false });
+        self.state = State::Open(Box::new(Open { tx: self.store.begin()?, changed: false }));
         Ok(Answer::done())
     }
 
@@ -149,7 +149,7 @@ impl Batch<'_> {
 
     fn commit(&mut self, note: Option<String>) -> Result<Answer, Failure> {
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Open(open) if self.explicit => self.commit_open(open, note),
+            State::Open(open) if self.explicit => self.commit_open(*open, note),
             State::Aborted(at) => {
                 self.state = State::Aborted(at);
                 Err(Failure::usage("the transaction was aborted"))
@@ -175,7 +175,7 @@ impl Batch<'_> {
             if self.explicit {
                 return Err(Failure::usage("no transaction is open; `begin` one"));
             }
-            self.state = State::Open(Open { tx: self.store.begin()?, changed: false });
+            self.state = State::Open(Box::new(Open { tx: self.store.begin()?, changed: false }));
         }
         match &mut self.state {
             State::Open(open) => Ok(open),
@@ -186,7 +186,7 @@ impl Batch<'_> {
     /// The end of the input: an input without `begin` is committed, anything else dropped.
     fn finish(&mut self) -> Option<Result<Answer, Failure>> {
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Open(open) if !self.explicit => Some(self.commit_open(open, None)),
+            State::Open(open) if !self.explicit => Some(self.commit_open(*open, None)),
             _ => None,
         }
     }

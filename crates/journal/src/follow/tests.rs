@@ -129,8 +129,8 @@ fn own_groups_are_not_read_again() {
     let (_dir, fs, mut journal, mut follower) = store();
     let group = append(&mut journal, 10);
     fs.take_log();
-    follower.advance(&group);
-    follower.advance(&group);
+    assert!(follower.advance(&group));
+    assert!(!follower.advance(&group));
     assert_eq!(follower.progress(), journal.progress());
 }
 

@@ -1,0 +1,74 @@
+//! C3: what have others done since, and what have they left half done?
+
+use std::sync::MutexGuard;
+
+use filepact_fs::FsError;
+
+use crate::writer::Inner;
+use crate::{CommitError, Writer};
+
+impl Writer {
+    /// C3, with the writer lock: what have others done, and what have they left?
+    pub(crate) fn begin(&self) -> Result<MutexGuard<'_, Inner>, CommitError> {
+        // A commit that panicked left its steps half done; opening again finishes them.
+        let mut inner = self.inner.lock().map_err(|_| CommitError::Poisoned)?;
+        if inner.closed {
+            return Err(CommitError::Poisoned);
+        }
+        inner.state = inner.state_file.refresh()?.ok_or(CommitError::Poisoned)?.state;
+        if inner.state.failed {
+            self.fs.trip();
+        }
+        if self.fs.is_tripped() {
+            self.fail(&mut inner);
+            return Err(CommitError::Poisoned);
+        }
+        self.view.follow()?;
+        inner.journal.catch_up(&self.view.progress())?;
+        if !inner.state_file.is_own() {
+            // The turn has changed hands, and whoever had it last may have died in it.
+            inner.litter = true;
+            inner.state.holder = Some(self.pid);
+            self.write_state(&mut inner)?;
+        }
+        self.ready(&mut inner)?;
+        Ok(inner)
+    }
+
+    /// Before every group: nothing has failed, and nothing is left half done. C4 looks at files.
+    pub(crate) fn ready(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        if self.fs.is_tripped() {
+            self.fail(inner);
+            return Err(CommitError::Poisoned);
+        }
+        if inner.litter {
+            self.sweep_void(inner)?;
+        }
+        match self.heal(inner) {
+            // For this caller nothing has changed.
+            Err(CommitError::Unpublished { source, .. } | CommitError::Unknown { source }) => {
+                Err(CommitError::Io(source))
+            }
+            healed => healed,
+        }
+    }
+
+    /// For everybody else `state` is what is committed: a handle that cannot write it stops.
+    pub(crate) fn write_state(&self, inner: &mut Inner) -> Result<(), FsError> {
+        inner.state_file.write(&inner.state).inspect_err(|_| {
+            self.fs.trip();
+            inner.state.failed = true;
+        })
+    }
+
+    /// Stops everything: a failed sync leaves nothing that can be built upon.
+    pub(crate) fn fail(&self, inner: &mut Inner) {
+        self.fs.trip();
+        if !inner.state.failed {
+            inner.state.failed = true;
+            // If this cannot be written either, the next opener still finds the checkpoint's mark,
+            // or repeats the group that no later record confirms.
+            let _ = inner.state_file.write(&inner.state);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! C3: finish what somebody left, who died or whose publish failed, while others live.
+//!
+//! Up to *published* nothing is to do. Up to *committed* every document goes to its word, as in C8.
+//! Beyond is void: nobody was told of it, and nobody has read it. A healer that dies is healed.
+
+use std::collections::HashMap;
+
+use filepact_fs::{Fs, FsError, Kind, Stat};
+use filepact_journal::{Body, Change, Put, Word};
+
+use crate::publication::note_stamp;
+use crate::stage::{Dress, place, restage};
+use crate::writer::Inner;
+use crate::{
+    CommitError, Displaced, Live, STAGE, Swap, View, Writer, look, remove_document, settle,
+    settle_leftover, stage_body_path as in_stage, stage_name_seq,
+};
+
+impl Writer {
+    /// Publishes what is committed and not yet published.
+    pub(crate) fn heal(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        let fs = &*self.fs;
+        if inner.state.published.seq >= inner.state.committed.seq {
+            return Ok(());
+        }
+        let words = self.view.in_flight();
+        // Removals first, as in C8. An outside edit is at its path already.
+        let words = words.iter().filter(|(_, word)| !word.outside);
+        let (removes, puts): (Vec<_>, Vec<_>) =
+            words.partition(|(_, word)| matches!(word.change, Change::Remove(_)));
+        for (path, word) in removes.iter().chain(&puts) {
+            let at = inner.names.swap(word.seq);
+            bring(fs, &self.view, path, word, at)?;
+        }
+        let by_seq: HashMap<u64, (&str, &Word)> =
+            removes.into_iter().chain(puts).map(|(path, word)| (word.seq, (path, word))).collect();
+        for name in names_in_stage(fs)? {
+            let Some((path, word)) = stage_name_seq(&name).and_then(|seq| by_seq.get(&seq)) else {
+                continue;
+            };
+            let own = match &word.change {
+                Change::Put(put) => Some(put.hash),
+                Change::Remove(_) => None,
+            };
+            settle_leftover(fs, &in_stage(&name), swap_of(path, word), own, |_, _| false)?;
+        }
+        inner.state.published = inner.state.committed.clone();
+        self.write_state(inner)?;
+        self.view.publish();
+        Ok(())
+    }
+
+    /// Unlinks what was staged for groups that do not count, before their numbers come again: its
+    /// names would belong to other records then.
+    ///
+    /// Large bodies stay: until the segment that voids it is durable a group can come back, whole,
+    /// with a power cut.
+    pub(crate) fn sweep_void(&self, inner: &mut Inner) -> Result<(), FsError> {
+        for name in names_in_stage(&*self.fs)? {
+            if stage_name_seq(&name).is_some_and(|seq| seq > inner.state.committed.seq) {
+                self.fs.unlink(&in_stage(&name))?;
+            }
+        }
+        inner.litter = false;
+        Ok(())
+    }
+}
+
+/// Brings a document to its word. It can be repeated at any point.
+fn bring(fs: &dyn Fs, view: &View, path: &str, word: &Word, at: String) -> Result<(), FsError> {
+    let swap = swap_of(path, word);
+    let put = match &word.change {
+        Change::Put(put) if is_at_its_path(fs, path, put)? => return Ok(()),
+        Change::Put(put) => put,
+        Change::Remove(_) => {
+            if remove_document(fs, path, &at)? == Displaced::Yes {
+                settle(fs, &at, swap, None)?;
+            }
+            return Ok(());
+        }
+    };
+    let (dir, attrs) = place(fs, path)?;
+    let ids = Some((put.uid, put.gid));
+    let dress = Dress { attrs: attrs.as_ref(), mode: Some(put.mode), ids, time: word.time };
+    let staged = restage(fs, put, &dir, dress, at)?;
+    let displaced = swap.run(fs, &staged)?;
+    note_stamp(fs, view, path, &staged)?;
+    if displaced == Displaced::Yes {
+        settle(fs, &staged.at, swap, Some(&staged))?;
+    }
+    Ok(())
+}
+
+/// Whether the document has the body that its word says, or had it and was edited in place since: a
+/// large body that shares its inode with its staged name.
+fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put) -> Result<bool, FsError> {
+    let Live::Document { stat, hash, .. } = look(fs, path)? else { return Ok(false) };
+    let Body::Staged(name) = &put.body else { return Ok(hash == put.hash) };
+    let body = fs.stat(&in_stage(name))?;
+    let is_same = |body: Stat| (body.stamp.dev, body.stamp.ino) == (stat.stamp.dev, stat.stamp.ino);
+    Ok(hash == put.hash || body.is_some_and(is_same))
+}
+
+fn swap_of<'a>(path: &'a str, word: &'a Word) -> Swap<'a> {
+    Swap { path, was: word.change.was(), txn: word.txn, time: word.time }
+}
+
+/// All names in `stage/` that are ours; nothing of ours is a directory.
+pub(crate) fn names_in_stage(fs: &dyn Fs) -> Result<Vec<String>, FsError> {
+    let entries = fs.list(STAGE)?.into_iter().filter(|entry| entry.kind != Kind::Dir);
+    Ok(entries.filter_map(|entry| entry.name.into_string().ok()).collect())
+}

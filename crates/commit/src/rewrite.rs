@@ -1,0 +1,47 @@
+//! The same content on a new inode.
+
+use filepact_fs::{Fs, FsError, Time};
+use filepact_journal::{Hash, Was};
+
+use crate::stage::{Dress, place, stage_copy};
+use crate::{Displaced, Rescued, Stamped, Swap, look, settle};
+
+/// How a rewrite ended.
+#[derive(Debug)]
+pub enum Rewritten {
+    /// The content lies on a new inode, synced; the name needs a sync. What stood there was as it
+    /// had been seen, or somebody's edit, which is rescued.
+    Done(Option<Rescued>),
+    /// Somebody was just saving it, and nothing was done.
+    Edited,
+}
+
+/// Copies a document that reads well and may not be on the disk to a new inode: after a failed sync
+/// its pages count as clean, and no further sync would write them.
+///
+/// `seen` and `hash` are what was looked at; `at` is a name in `stage/`; `txn` and `time` are those
+/// of its last word.
+pub fn rewrite(
+    fs: &dyn Fs,
+    path: &str,
+    (seen, hash): (Stamped, Hash),
+    at: String,
+    (txn, time): (u64, Time),
+) -> Result<Rewritten, FsError> {
+    let stamp = seen.stamp;
+    let was = Was { size: stamp.size, mtime: stamp.mtime, ino: stamp.ino, hash: Some(hash) };
+    let (dir, attrs) = place(fs, path)?;
+    let dress = Dress { attrs: attrs.as_ref(), mode: None, ids: None, time };
+    let staged = stage_copy(fs, path, was.size, &dir, dress, at)?;
+    // What was copied must be what was looked at, and not half of somebody's save.
+    if look(fs, &staged.at)?.hash() != was.hash {
+        fs.unlink(&staged.at)?;
+        return Ok(Rewritten::Edited);
+    }
+    let swap = Swap { path, was: Some(&was), txn, time };
+    Ok(Rewritten::Done(match swap.run(fs, &staged)? {
+        Displaced::No => None,
+        Displaced::Rescued(rescued) => Some(rescued),
+        Displaced::Yes => settle(fs, &staged.at, swap, Some(&staged))?,
+    }))
+}

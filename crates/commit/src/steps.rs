@@ -1,0 +1,157 @@
+//! C4 to C8 for a group: validate, stage, append, sync, publish.
+
+use std::collections::VecDeque;
+
+use filepact_fs::Fs;
+use filepact_journal::{AppendError, Appended, RecordKind, Words};
+
+use crate::group::StagedGroup;
+use crate::publication::Publication;
+use crate::queue::Ticket;
+use crate::touched::Touched;
+use crate::validate::{Adopted, Validation};
+use crate::writer::{Answer, Inner, Member};
+use crate::{CommitError, Committed, Request, Rescued, Writer};
+
+impl Writer {
+    /// C4 to C8 for all members that leave each other alone; the others are left in `waiting`.
+    pub(crate) fn commit_group(
+        &self,
+        inner: &mut Inner,
+        waiting: &mut VecDeque<Member>,
+    ) -> Vec<(Ticket, Answer)> {
+        let time = self.fs.now();
+        let mut group = StagedGroup::new(inner.journal.next_seq(), time);
+        let mut touched = Touched::default();
+        let (mut answers, mut members, mut adopted) = (Vec::new(), Vec::new(), Vec::new());
+        // C4, C5: whatever fails here has changed nothing, and fails for its own member alone.
+        for (by, request) in std::mem::take(waiting) {
+            if touched.concerns(&request) {
+                waiting.push_back((by, request));
+                continue;
+            }
+            match self.add(inner, &mut group, &mut touched, &mut adopted, request) {
+                Ok(Some(txn)) => members.push((by, txn)),
+                Ok(None) => {
+                    let txn = self.view.committed();
+                    answers.push((by, Ok(Committed { txn, rescued: Vec::new() })));
+                }
+                Err(error) => answers.push((by, Err(error))),
+            }
+        }
+        let published = match group.records.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.append_and_publish(inner, &mut group, &adopted),
+        };
+        inner.litter |= group.litter;
+        match published {
+            Ok(mut rescued) => answers.extend(members.into_iter().map(|(by, txn)| {
+                let own = rescued.extract_if(.., |(of, _)| *of == txn).map(|(_, edit)| edit);
+                (by, Ok(Committed { txn, rescued: own.collect() }))
+            })),
+            Err(error) => {
+                answers.extend(members.into_iter().map(|(by, txn)| (by, Err(error.of(txn)))));
+            }
+        }
+        answers
+    }
+
+    /// C4 and C5 for one member. `None` says that it asks for no change.
+    fn add(
+        &self,
+        inner: &mut Inner,
+        group: &mut StagedGroup,
+        touched: &mut Touched,
+        adopted: &mut Vec<Adopted>,
+        request: Request,
+    ) -> Result<Option<u64>, CommitError> {
+        let validated = Validation {
+            fs: &*self.fs,
+            view: &self.view,
+            request: &request,
+            mount: self.mount,
+            inline_max: self.limits.inline_max,
+        }
+        .run()?;
+        if request.changes.is_empty() {
+            return Ok(None);
+        }
+        let changed: Vec<_> = request.changes.keys().cloned().collect();
+        let txn = group.add(&*self.fs, &mut inner.names, request, &validated)?;
+        touched.add(changed.iter().map(|path| &**path));
+        touched.add(validated.adopted.iter().map(Adopted::path));
+        adopted.extend(validated.adopted);
+        Ok(Some(txn))
+    }
+
+    /// C6 to C8 for a staged group. Returns the outside edits that it displaced, each with the
+    /// transaction that did it.
+    fn append_and_publish(
+        &self,
+        inner: &mut Inner,
+        group: &mut StagedGroup,
+        adopted: &[Adopted],
+    ) -> Result<Vec<(u64, Rescued)>, CommitError> {
+        let fs = &*self.fs;
+        // Before C6: a durable record must not name a body whose own name can still be lost.
+        if let Err(error) = group.secure_bodies(fs) {
+            group.unstage(fs);
+            return Err(error.into());
+        }
+        // C6, C7: the commit point is the return of the journal's sync.
+        let records = std::mem::take(&mut group.records);
+        let appended = match inner.journal.append(records, group.time()) {
+            Ok(appended) => appended,
+            Err(AppendError::Unchanged(error)) => {
+                group.unstage(fs);
+                return Err(error.into());
+            }
+            Err(AppendError::Unknown(source)) => {
+                self.fail(inner);
+                return Err(CommitError::Unknown { source });
+            }
+        };
+        // C8: nothing below takes anything back. `state` first: what a reader has seen must not
+        // become void because we die.
+        inner.unsettled = true;
+        self.committed(inner, &appended)?;
+        let mut words = Words::default();
+        words.apply(&appended.group);
+        let publication = Publication::new(&words, group);
+        let rescued = publication.run(fs, &self.view).map_err(|(path, source)| {
+            CommitError::Unpublished { txn: appended.last, path, source }
+        })?;
+        inner.state.published = inner.state.committed.clone();
+        self.write_state(inner).map_err(|source| CommitError::Unknown { source })?;
+        self.view.publish();
+        self.note_adopted(adopted);
+        Ok(rescued)
+    }
+
+    /// A group is durable: `state` says so, and from then on everybody reads it.
+    pub(crate) fn committed(
+        &self,
+        inner: &mut Inner,
+        appended: &Appended,
+    ) -> Result<(), CommitError> {
+        inner.state.synced = appended.last;
+        inner.state.committed = inner.journal.end().into();
+        self.write_state(inner).map_err(|source| CommitError::Unknown { source })?;
+        inner.journal.remove_elders();
+        self.view.advance(&appended.group);
+        Ok(())
+    }
+
+    /// The stamps of adopted edits that their own readers have not replaced.
+    fn note_adopted(&self, adopted: &[Adopted]) {
+        for edit in adopted {
+            if let (RecordKind::Put(put), Some(stamp)) = (&edit.record, edit.stamp)
+                && let Some(known) = self.view.known(&put.path)
+                && known.stamp.is_none()
+                && known.content.is_some_and(|(hash, _)| hash == put.hash)
+            {
+                self.view.stamp(&put.path, stamp);
+            }
+        }
+    }
+}
