@@ -59,6 +59,7 @@ impl Writer {
                 inner.state.published = inner.state.committed.clone();
                 self.write_state(inner).map_err(|source| CommitError::Unknown { source })?;
                 self.view.publish();
+                self.counters.checkpoint(changed.len(), upto);
             }
             Err(AppendError::Unchanged(error)) => {
                 CheckpointMark::clear(fs)?;

@@ -12,8 +12,8 @@ use crate::publication::note_stamp;
 use crate::stage::{Dress, place, restage};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Displaced, Live, STAGE, Swap, View, Writer, look, remove_document, settle,
-    settle_leftover, stage_body_path as in_stage, stage_name_seq,
+    CommitError, Displaced, Live, Rescued, STAGE, Swap, View, Writer, look, remove_document,
+    settle, settle_leftover, stage_body_path as in_stage, stage_name_seq,
 };
 
 impl Writer {
@@ -28,9 +28,10 @@ impl Writer {
         let words = words.iter().filter(|(_, word)| !word.outside);
         let (removes, puts): (Vec<_>, Vec<_>) =
             words.partition(|(_, word)| matches!(word.change, Change::Remove(_)));
+        let mut rescued = Vec::new();
         for (path, word) in removes.iter().chain(&puts) {
             let at = inner.names.swap(word.seq);
-            bring(fs, &self.view, path, word, at)?;
+            rescued.extend(bring(fs, &self.view, path, word, at)?);
         }
         let by_seq: HashMap<u64, (&str, &Word)> =
             removes.into_iter().chain(puts).map(|(path, word)| (word.seq, (path, word))).collect();
@@ -42,8 +43,11 @@ impl Writer {
                 Change::Put(put) => Some(put.hash),
                 Change::Remove(_) => None,
             };
-            settle_leftover(fs, &in_stage(&name), swap_of(path, word), own, |_, _| false)?;
+            let at = in_stage(&name);
+            rescued.extend(settle_leftover(fs, &at, swap_of(path, word), own, |_, _| false)?);
         }
+        rescued.iter().for_each(|edit| self.counters.rescue(edit));
+        self.counters.heal(by_seq.len(), inner.state.committed.seq);
         inner.state.published = inner.state.committed.clone();
         self.write_state(inner)?;
         self.view.publish();
@@ -67,16 +71,23 @@ impl Writer {
 }
 
 /// Brings a document to its word. It can be repeated at any point.
-fn bring(fs: &dyn Fs, view: &View, path: &str, word: &Word, at: String) -> Result<(), FsError> {
+fn bring(
+    fs: &dyn Fs,
+    view: &View,
+    path: &str,
+    word: &Word,
+    at: String,
+) -> Result<Option<Rescued>, FsError> {
     let swap = swap_of(path, word);
     let put = match &word.change {
-        Change::Put(put) if is_at_its_path(fs, path, put)? => return Ok(()),
+        Change::Put(put) if is_at_its_path(fs, path, put)? => return Ok(None),
         Change::Put(put) => put,
         Change::Remove(_) => {
-            if remove_document(fs, path, &at)? == Displaced::Yes {
-                settle(fs, &at, swap, None)?;
-            }
-            return Ok(());
+            return match remove_document(fs, path, &at)? {
+                Displaced::Yes => settle(fs, &at, swap, None),
+                Displaced::No => Ok(None),
+                Displaced::Rescued(rescued) => Ok(Some(rescued)),
+            };
         }
     };
     let (dir, attrs) = place(fs, path)?;
@@ -85,10 +96,11 @@ fn bring(fs: &dyn Fs, view: &View, path: &str, word: &Word, at: String) -> Resul
     let staged = restage(fs, put, &dir, dress, at)?;
     let displaced = swap.run(fs, &staged)?;
     note_stamp(fs, view, path, &staged)?;
-    if displaced == Displaced::Yes {
-        settle(fs, &staged.at, swap, Some(&staged))?;
+    match displaced {
+        Displaced::Yes => settle(fs, &staged.at, swap, Some(&staged)),
+        Displaced::No => Ok(None),
+        Displaced::Rescued(rescued) => Ok(Some(rescued)),
     }
-    Ok(())
 }
 
 /// Whether the document has the body that its word says, or had it and was edited in place since: a

@@ -13,6 +13,8 @@ pub const OPEN: &str = ".filepact/open";
 pub const LOCK: &str = ".filepact/lock";
 /// The turnstile before the writer lock, which keeps it fair.
 pub const TURN: &str = ".filepact/turn";
+/// How often things have happened, for people.
+pub const COUNTERS: &str = ".filepact/counters";
 /// Contains `1` while a checkpoint is unfinished.
 pub const MARK: &str = ".filepact/checkpoint.lock";
 /// Bodies on their way to documents, and documents on their way out.

@@ -15,6 +15,7 @@
 //! request, read_set        what a transaction asks for, and what it has seen
 //! live, list, outside      what is at a path now, and is it ours?
 //! view                     what a handle knows of committed documents, whoever committed them
+//! counters                 how often things have happened
 //! ```
 //!
 //! Redo only: once the journal's sync has returned, a transaction is committed, always. Nothing
@@ -22,6 +23,7 @@
 
 mod catch_up;
 mod checkpoint;
+mod counters;
 mod error;
 mod group;
 mod heal;
@@ -45,9 +47,10 @@ mod view;
 mod writer;
 
 pub use checkpoint::{CheckpointMark, sync_documents};
+pub use counters::{Counters, Counts};
 pub use error::{CommitError, Refusal};
 pub use layout::{
-    GITIGNORE, LOCK, MARK, META, OPEN, OPENING, RESCUED, STAGE, TURN, ensure_layout,
+    COUNTERS, GITIGNORE, LOCK, MARK, META, OPEN, OPENING, RESCUED, STAGE, TURN, ensure_layout,
     stage_body_path,
 };
 pub use list::{Listing, list};

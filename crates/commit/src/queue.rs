@@ -59,6 +59,7 @@ impl<J, A> Queue<J, A> {
         let ticket = Ticket(line.tickets);
         line.tickets += 1;
         line.waiting.push_back((ticket, job));
+        let mut waited = false;
         loop {
             if let Some(answer) = line.answers.remove(&ticket) {
                 return Waited::Answered(answer);
@@ -68,8 +69,9 @@ impl<J, A> Queue<J, A> {
                 line.led = true;
                 let queue = Arc::clone(self);
                 let pid = std::process::id();
-                return Waited::Leads(Lead { queue, ticket, taken: Vec::new(), pid });
+                return Waited::Leads(Lead { queue, ticket, taken: Vec::new(), waited, pid });
             }
+            waited = true;
             // Who was taken waits for the answer, however long it takes: the job may be done.
             let left = deadline
                 .filter(|_| place.is_some())
@@ -111,6 +113,7 @@ pub(crate) struct Lead<J, A> {
     ticket: Ticket,
     /// Whom this leader has taken and not answered yet.
     taken: Vec<Ticket>,
+    waited: bool,
     pid: u32,
 }
 
@@ -118,6 +121,11 @@ impl<J, A> Lead<J, A> {
     /// The leader's own ticket.
     pub(crate) fn ticket(&self) -> Ticket {
         self.ticket
+    }
+
+    /// Whether the lead did not come at once.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.waited
     }
 
     /// Takes everybody from the head of the line to the first who wants the lead alone. A leader

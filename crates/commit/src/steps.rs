@@ -36,12 +36,17 @@ impl Writer {
                     let txn = self.view.committed();
                     answers.push((by, Ok(Committed { txn, rescued: Vec::new() })));
                 }
-                Err(error) => answers.push((by, Err(error))),
+                Err(error) => {
+                    if let CommitError::Conflict { paths } = &error {
+                        self.counters.conflict(paths);
+                    }
+                    answers.push((by, Err(error)));
+                }
             }
         }
         let published = match group.records.is_empty() {
             true => Ok(Vec::new()),
-            false => self.append_and_publish(inner, &mut group, &adopted),
+            false => self.append_and_publish(inner, &mut group, &adopted, members.len()),
         };
         inner.litter |= group.litter;
         match published {
@@ -91,6 +96,7 @@ impl Writer {
         inner: &mut Inner,
         group: &mut StagedGroup,
         adopted: &[Adopted],
+        members: usize,
     ) -> Result<Vec<(u64, Rescued)>, CommitError> {
         let fs = &*self.fs;
         // Before C6: a durable record must not name a body whose own name can still be lost.
@@ -115,12 +121,15 @@ impl Writer {
         // become void because we die.
         inner.unsettled = true;
         self.committed(inner, &appended)?;
+        self.counters.group(members, appended.last);
+        adopted.iter().for_each(|edit| self.counters.adopt(edit.path()));
         let mut words = Words::default();
         words.apply(&appended.group);
         let publication = Publication::new(&words, group);
         let rescued = publication.run(fs, &self.view).map_err(|(path, source)| {
             CommitError::Unpublished { txn: appended.last, path, source }
         })?;
+        rescued.iter().for_each(|(_, edit)| self.counters.rescue(edit));
         inner.state.published = inner.state.committed.clone();
         self.write_state(inner).map_err(|source| CommitError::Unknown { source })?;
         self.view.publish();

@@ -24,10 +24,11 @@ impl Turn {
 }
 
 /// Takes the writer lock, waiting until `deadline` (`None` is for ever); `None` says that the time
-/// ran out.
+/// ran out. Before it waits it says so.
 pub(crate) fn take_lock(
     fs: &dyn Fs,
     deadline: Option<Instant>,
+    waits: impl FnOnce(),
 ) -> Result<Option<Box<dyn Lock>>, FsError> {
     let left = || {
         deadline
@@ -35,7 +36,20 @@ pub(crate) fn take_lock(
     };
     // Who lets the writer lock go and wants it again waits here, behind whoever waits for the lock:
     // so nobody starves.
-    let Some(turn) = fs.lock(TURN, LockKind::Exclusive, left())? else { return Ok(None) };
+    let free = fs.lock(TURN, LockKind::Exclusive, Duration::ZERO)?;
+    if free.is_some()
+        && let Some(lock) = fs.lock(LOCK, LockKind::Exclusive, Duration::ZERO)?
+    {
+        return Ok(Some(lock));
+    }
+    waits();
+    let turn = match free {
+        Some(turn) => turn,
+        None => match fs.lock(TURN, LockKind::Exclusive, left())? {
+            Some(turn) => turn,
+            None => return Ok(None),
+        },
+    };
     let lock = fs.lock(LOCK, LockKind::Exclusive, left())?;
     drop(turn);
     Ok(lock)

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use filepact_fs::{Fs, FsError, Latched};
+use filepact_fs::{Fs, FsError, Latched, Lock};
 use filepact_journal::{JOURNAL_DIR, Journal, State, StateFile};
 
 use crate::queue::{Queue, Ticket, Waited};
 use crate::turn::take_lock;
-use crate::{CommitError, Committed, Request, StageNames, Turn, View};
+use crate::{CommitError, Committed, Counters, Request, StageNames, Turn, View};
 
 /// What recovery leaves, or a handle that joins others finds, and a writer starts from.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub(crate) type Member = (Ticket, Request);
 pub struct Writer {
     pub(crate) fs: Arc<Latched>,
     pub(crate) view: View,
+    pub(crate) counters: Counters,
     queue: Arc<Queue<Request, Answer>>,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) limits: Limits,
@@ -76,9 +77,11 @@ impl Writer {
     pub fn new(parts: WriterParts, limits: Limits) -> Result<Self, FsError> {
         let mount = parts.fs.stat("")?.map_or(0, |root| root.mount);
         let names = StageNames::new(&*parts.fs);
+        let now = parts.fs.now();
         Ok(Self {
             fs: parts.fs,
             view: parts.view,
+            counters: Counters::new(now),
             queue: Arc::default(),
             inner: Mutex::new(Inner {
                 journal: parts.journal,
@@ -99,6 +102,11 @@ impl Writer {
     /// What is committed, for readers.
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// How often things have happened here.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// The file system, latched.
@@ -122,10 +130,16 @@ impl Writer {
         let deadline = began.checked_add(patience);
         let lead = match self.queue.wait(Some(request), deadline) {
             Waited::Leads(lead) => lead,
-            Waited::Answered(answer) => return answer.unwrap_or_else(|| Err(leader_panicked())),
+            Waited::Answered(answer) => {
+                self.counters.wait();
+                return answer.unwrap_or_else(|| Err(leader_panicked()));
+            }
             Waited::Left => return Err(self.locked(began)),
         };
-        let lock = take_lock(&*self.fs, deadline)?.ok_or_else(|| self.locked(began))?;
+        if lead.has_waited() {
+            self.counters.wait();
+        }
+        let lock = self.take_lock(began, deadline)?;
         let mut turn = Turn::new(lock, lead);
         // C3 to C9, for everybody who waits by now.
         let mut inner = self.begin()?;
@@ -137,7 +151,7 @@ impl Writer {
             };
             turn.lead.answer(answers);
         }
-        self.checkpoint_if_due(&mut inner);
+        self.after_commits(&mut inner);
         turn.lead.own_answer().unwrap_or(Err(CommitError::Poisoned))
     }
 
@@ -156,7 +170,7 @@ impl Writer {
         self.ready(&mut inner)?;
         let mut members = VecDeque::from([(turn.lead.ticket(), request)]);
         let answer = self.commit_group(&mut inner, &mut members).pop();
-        self.checkpoint_if_due(&mut inner);
+        self.after_commits(&mut inner);
         answer.map_or(Err(CommitError::Poisoned), |(_, answer)| answer)
     }
 
@@ -182,8 +196,9 @@ impl Writer {
         let mut checkpoint = Ok(());
         // Who has committed nothing owes nothing, and takes no lock.
         if self.lock_inner().unsettled {
-            let _lock = take_lock(&*self.fs, deadline)?.ok_or_else(|| self.locked(began))?;
+            let _lock = self.take_lock(began, deadline)?;
             checkpoint = self.begin().and_then(|mut inner| self.checkpoint_now(&mut inner));
+            self.add_to_counters(true);
         }
         // Still in our turn: a commit that waits for its own must not begin once the caller lets
         // the store go.
@@ -205,7 +220,7 @@ impl Writer {
         let Waited::Leads(mut lead) = self.queue.wait(None, deadline) else {
             return Err(self.locked(began));
         };
-        let lock = take_lock(&*self.fs, deadline)?.ok_or_else(|| self.locked(began))?;
+        let lock = self.take_lock(began, deadline)?;
         lead.take();
         Ok(Turn::new(lock, lead))
     }
@@ -226,11 +241,28 @@ impl Writer {
         })
     }
 
-    /// The transactions stand whatever becomes of the checkpoint: one that could not begin is tried
+    fn take_lock(
+        &self,
+        began: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Box<dyn Lock>, CommitError> {
+        let taken = take_lock(&*self.fs, deadline, || self.counters.wait())?;
+        taken.ok_or_else(|| self.locked(began))
+    }
+
+    /// The transactions stand whatever becomes of this: a checkpoint that could not begin is tried
     /// again after the next commit, one that failed has stopped the handle.
-    fn checkpoint_if_due(&self, inner: &mut Inner) {
+    fn after_commits(&self, inner: &mut Inner) {
         if inner.journal.bytes_since_checkpoint() > self.limits.journal_max {
             inner.deferred = self.checkpoint_now(inner).err().map(|error| error.to_string());
+        }
+        self.add_to_counters(false);
+    }
+
+    fn add_to_counters(&self, last: bool) {
+        // Nothing rests on them; what could not be added now is added with the next commits.
+        if let Err(error) = self.counters.add_to_file(&*self.fs, last) {
+            tracing::debug!(%error, "cannot write the counters");
         }
     }
 
@@ -243,7 +275,9 @@ impl Writer {
     fn locked(&self, began: Instant) -> CommitError {
         let state = self.view.read_state().ok();
         let holder = state.and_then(|reading| reading.state.holder);
-        CommitError::Locked { waited: began.elapsed(), holder }
+        let waited = began.elapsed();
+        self.counters.timeout(waited, holder);
+        CommitError::Locked { waited, holder }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Looking at a store: `status`, `check` and the log.
 
-use filepact_commit::{Live, look_past_links, rescued_edits};
+use filepact_commit::{Counts, Live, look_past_links, rescued_edits};
 use filepact_fs::Time;
 use filepact_journal::{Scan, load, scan};
 
@@ -25,6 +25,9 @@ pub struct Status {
     pub failed: bool,
     /// Outside edits that commits have displaced, and where they lie.
     pub rescued: Vec<Rescued>,
+    /// How often things have happened, in all processes since the store was made. Other processes
+    /// add theirs at most once a second, and what was not added goes with a crash.
+    pub counts: Counts,
 }
 
 /// What a check has found.
@@ -83,6 +86,7 @@ impl Store {
             deferred_checkpoint: journal.deferred,
             failed: journal.failed,
             rescued: rescued_edits(self.0.fs())?,
+            counts: writer.counters().sum(self.0.fs())?,
         })
     }
 

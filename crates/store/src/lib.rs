@@ -64,7 +64,7 @@ mod transaction;
 mod version;
 
 pub use error::Error;
-pub use filepact_commit::{Committed, Rescued};
+pub use filepact_commit::{Committed, Counts, Rescued};
 pub use filepact_fs::{DocPath, InvalidPath, Time};
 pub use filepact_recovery::{Action, Planned, Report, TornTail};
 pub use inspect::{Check, LoggedChange, LoggedTransaction, Status};

@@ -189,6 +189,7 @@ impl Store {
             }
             back_off(retries);
             retries += 1;
+            self.0.writer.counters().retry(retries);
         }
     }
 

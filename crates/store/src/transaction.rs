@@ -382,6 +382,7 @@ impl Transaction {
     }
 
     fn conflicted(&mut self, paths: Vec<String>) -> Error {
+        self.store.0.writer.counters().conflict(&paths);
         self.conflict = Some(paths.clone());
         Error::Conflict { paths }
     }

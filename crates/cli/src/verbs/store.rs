@@ -1,6 +1,6 @@
 //! `init`, `status`, `check`, `checkpoint`.
 
-use filepact::{Check, Rescued, Status, Store};
+use filepact::{Check, Counts, Rescued, Status, Store};
 use serde::Serialize;
 
 use super::{Done, close, options};
@@ -41,6 +41,7 @@ struct Glance<'a> {
     deferred_checkpoint: Option<&'a str>,
     failed: bool,
     rescued: Vec<Edit<'a>>,
+    counts: Counts,
 }
 
 /// An edit of another program, and where it lies now.
@@ -66,6 +67,7 @@ pub(super) fn status(store: &Store, output: Output) -> Result<u8, Failure> {
         deferred_checkpoint,
         failed,
         rescued,
+        counts,
     } = store.status()?;
     let glance = Glance {
         ok: true,
@@ -77,6 +79,7 @@ pub(super) fn status(store: &Store, output: Output) -> Result<u8, Failure> {
         deferred_checkpoint: deferred_checkpoint.as_deref(),
         failed,
         rescued: rescued.iter().map(Edit::from).collect(),
+        counts,
     };
     output.data(&glance, |out, glance| {
         writeln!(out, "store       {}", glance.store)?;
@@ -96,7 +99,21 @@ pub(super) fn status(store: &Store, output: Output) -> Result<u8, Failure> {
         for edit in &glance.rescued {
             writeln!(out, "            {} is kept at {}", edit.path, edit.at)?;
         }
-        Ok(())
+        let Counts { commits, groups, conflicts, retries, waits, timeouts, heals, .. } = counts;
+        let (commits, groups) = (count(bytes(commits), "commit"), count(bytes(groups), "group"));
+        writeln!(
+            out,
+            "so far      {commits} in {groups}, at most {} at once",
+            counts.largest_group
+        )?;
+        writeln!(out, "            {conflicts} refused by a conflict, {retries} tried again")?;
+        writeln!(out, "            {waits} waited for another, {timeouts} in vain")?;
+        writeln!(out, "            {heals} times published what another had left")?;
+        writeln!(
+            out,
+            "            {} outside edits recorded, {} rescued",
+            counts.adopted, counts.rescued
+        )
     })?;
     Ok(DONE)
 }
