@@ -87,6 +87,16 @@ Examples:
   filepact rm accounts/ann.json accounts/bob.json --note 'closed'")]
     Rm(RmArgs),
 
+    /// Move a document to another path, where there must be none
+    #[command(after_help = "\
+Examples:
+  filepact mv draft.json pages/first.json
+  filepact mv photo.jpg photos/2026.jpg --note 'sorted'
+
+The document keeps its mode and owner. A large one is linked, not copied. A document at the new path
+is exit code 3 and nothing has changed.")]
+    Mv(MvArgs),
+
     /// List the documents below a folder, with everything below it
     #[command(after_help = "\
 Examples:
@@ -202,6 +212,18 @@ pub(crate) struct RmArgs {
     /// The documents
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) note: NoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MvArgs {
+    /// The document
+    pub(crate) from: String,
+
+    /// Its new path
+    pub(crate) to: String,
 
     #[command(flatten)]
     pub(crate) note: NoteArgs,

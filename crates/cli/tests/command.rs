@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -492,14 +493,60 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn a_store_that_somebody_has_open_is_exit_code_4_after_the_timeout() {
+fn commands_share_a_store() {
     let sandbox = Sandbox::with_documents();
     let mut batch = Talk::start(&sandbox);
     batch.say(r#"{"op":"begin"}"#);
-    let locked = sandbox.run(&["--timeout", "0.1", "ls"]);
-    locked.fails(4, &format!("in use by process {}", batch.child.id()));
-    drop(batch);
+    assert_eq!(batch.say(r#"{"op":"get","path":"a.json"}"#)["json"]["n"], 1);
     sandbox.run(&["ls"]).says("a.json\ndir/b.txt\n");
+    sandbox.put("new", "1").says("");
+    assert_eq!(batch.say(r#"{"op":"get","path":"new"}"#)["json"], 1);
+    sandbox.put("a.json", "{\"n\": 2}").says("");
+    // What the batch has read is no longer so.
+    batch.say(r#"{"op":"put","path":"sum","text":"2"}"#);
+    assert_eq!(batch.say(r#"{"op":"commit"}"#)["error"], "conflict");
+    sandbox.run(&["get", "a.json"]).says("{\"n\": 2}");
+    let status = sandbox.run(&["--json", "status"]).json();
+    assert_eq!(status["counts"]["commits"], 4, "{status}");
+}
+
+#[test]
+fn a_held_writer_lock_is_exit_code_4_after_the_timeout_and_no_matter_to_readers() {
+    let sandbox = Sandbox::with_documents();
+    let store = filepact::Store::open(sandbox.0.path()).unwrap();
+    let held = store.begin_exclusive(std::time::Duration::ZERO).unwrap();
+    let locked = sandbox.feed(&["--timeout", "0.1", "put", "x"], "1");
+    locked.fails(4, &format!("in use by process {}", std::process::id()));
+    sandbox.run(&["--timeout", "0", "ls"]).says("a.json\ndir/b.txt\n");
+    sandbox.run(&["--timeout", "0", "get", "dir/b.txt"]).says("hello\n");
+    drop(held);
+    sandbox.put("x", "1").says("");
+}
+
+#[test]
+fn mv_moves_a_document_with_its_mode_to_where_there_is_none() {
+    let sandbox = Sandbox::with_documents();
+    let mode = |path| fs::metadata(sandbox.path(path)).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(sandbox.path("a.json"), Permissions::from_mode(0o640)).unwrap();
+    sandbox.run(&["mv", "a.json", "dir/b.txt"]).fails(3, "`dir/b.txt` exists already");
+    sandbox.run(&["mv", "a.json", "a.json"]).fails(3, "`a.json` exists already");
+    sandbox.run(&["mv", "nothing", "x"]).fails(1, "`nothing` does not exist");
+    sandbox.run(&["mv", "dir", "x"]).fails(1, "it is a directory");
+    sandbox.run(&["ls"]).says("a.json\ndir/b.txt\n");
+    sandbox.run(&["mv", "a.json", "new/dir/c.json", "--note", "sorted"]).says("");
+    sandbox.run(&["ls"]).says("dir/b.txt\nnew/dir/c.json\n");
+    sandbox.run(&["get", "new/dir/c.json"]).says("{\"n\": 1}\n");
+    assert_eq!(mode("new/dir/c.json"), 0o640);
+
+    sandbox.feed(&["put", "large"], vec![b'x'; 1 << 20]).says("");
+    let inode = |path| fs::metadata(sandbox.path(path)).unwrap().ino();
+    let (before, time) =
+        (inode("large"), fs::metadata(sandbox.path("large")).unwrap().mtime_nsec());
+    sandbox.run(&["mv", "large", "dir/large"]).says("");
+    assert_eq!(inode("dir/large"), before, "it is linked, not copied");
+    assert_eq!(fs::metadata(sandbox.path("dir/large")).unwrap().mtime_nsec(), time);
+    assert_eq!(fs::metadata(sandbox.path("dir/large")).unwrap().nlink(), 1);
+    assert!(sandbox.run(&["check"]).text().ends_with("clean\n"));
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Writer {
                 continue;
             };
             let seen = Stamped { stamp: stat.stamp, taken };
-            let at = inner.names.swap(known.seq);
+            let at = inner.names.swap(known.seq, known.time);
             match rewrite(&*self.fs, path, (seen, hash), at, (known.seq, known.time))? {
                 Rewritten::Done(_) => {}
                 // The mark stays: the next checkpoint tries again.

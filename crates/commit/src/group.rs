@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use filepact_fs::{Fs, FsError, Time};
 use filepact_journal::{Body, Commit, Put, RecordKind, Remove};
 
-use crate::stage::{stage_bytes, stage_link};
+use crate::stage::{stage_bytes, stage_existing, stage_link};
 use crate::validate::{Target, Validated};
 use crate::{Change, Content, Dress, Request, STAGE, StageNames, Staged, stage_body_path};
 
@@ -105,10 +105,10 @@ impl StagedGroup {
         for (path, change) in request.changes {
             let seq = self.next();
             let Target { was, attrs, dir } = &validated.targets[&path];
-            let at = names.swap(seq);
+            let at = names.swap(seq, time);
             let (path, was) = (path.to_string(), was.clone());
             let (content, mode) = match change {
-                Change::Put { content, mode } => (content, mode),
+                Change::Put { content, mode, .. } => (content, mode),
                 Change::Remove => {
                     self.removals.insert(seq, at);
                     self.records.push(RecordKind::Remove(Remove { path, was }));
@@ -125,6 +125,12 @@ impl StagedGroup {
                     let name = names.body();
                     self.bodies.push((seq, name.clone()));
                     (stage_link(&*file, &name, dress, at)?, Body::Staged(name))
+                }
+                Content::Existing { file, .. } => {
+                    let name = names.body();
+                    self.bodies.push((seq, name.clone()));
+                    let staged = stage_existing(fs, dir, &*file, len, &name, dress, at)?;
+                    (staged, Body::Staged(name))
                 }
             };
             let (mode, uid, gid) = staged.owner;

@@ -5,15 +5,15 @@
 
 use std::collections::HashMap;
 
-use filepact_fs::{Fs, FsError, Kind, Stat};
+use filepact_fs::{Fs, FsError, Kind, Stat, Time};
 use filepact_journal::{Body, Change, Put, Word};
 
 use crate::publication::note_stamp;
-use crate::stage::{Dress, place, restage};
+use crate::stage::{Dress, place, stage_again};
 use crate::writer::Inner;
 use crate::{
     CommitError, Displaced, Live, Rescued, STAGE, Swap, View, Writer, look, remove_document,
-    settle, settle_leftover, stage_body_path as in_stage, stage_name_seq,
+    settle, settle_leftover, stage_body_path as in_stage, stage_name_record,
 };
 
 impl Writer {
@@ -30,13 +30,17 @@ impl Writer {
             words.partition(|(_, word)| matches!(word.change, Change::Remove(_)));
         let mut rescued = Vec::new();
         for (path, word) in removes.iter().chain(&puts) {
-            let at = inner.names.swap(word.seq);
+            let at = inner.names.swap(word.seq, word.time);
             rescued.extend(bring(fs, &self.view, path, word, at)?);
         }
-        let by_seq: HashMap<u64, (&str, &Word)> =
-            removes.into_iter().chain(puts).map(|(path, word)| (word.seq, (path, word))).collect();
+        let by_record: HashMap<(u64, Time), (&str, &Word)> = removes
+            .into_iter()
+            .chain(puts)
+            .map(|(path, word)| ((word.seq, word.time), (path, word)))
+            .collect();
         for name in names_in_stage(fs)? {
-            let Some((path, word)) = stage_name_seq(&name).and_then(|seq| by_seq.get(&seq)) else {
+            let record = stage_name_record(&name);
+            let Some((path, word)) = record.and_then(|record| by_record.get(&record)) else {
                 continue;
             };
             let own = match &word.change {
@@ -47,7 +51,7 @@ impl Writer {
             rescued.extend(settle_leftover(fs, &at, swap_of(path, word), own, |_, _| false)?);
         }
         rescued.iter().for_each(|edit| self.counters.rescue(edit));
-        self.counters.heal(by_seq.len(), inner.state.committed.seq);
+        self.counters.heal(by_record.len(), inner.state.committed.seq);
         inner.state.published = inner.state.committed.clone();
         self.write_state(inner)?;
         self.view.publish();
@@ -61,7 +65,7 @@ impl Writer {
     /// with a power cut.
     pub(crate) fn sweep_void(&self, inner: &mut Inner) -> Result<(), FsError> {
         for name in names_in_stage(&*self.fs)? {
-            if stage_name_seq(&name).is_some_and(|seq| seq > inner.state.committed.seq) {
+            if stage_name_record(&name).is_some_and(|(seq, _)| seq > inner.state.committed.seq) {
                 self.fs.unlink(&in_stage(&name))?;
             }
         }
@@ -93,7 +97,7 @@ fn bring(
     let (dir, attrs) = place(fs, path)?;
     let ids = Some((put.uid, put.gid));
     let dress = Dress { attrs: attrs.as_ref(), mode: Some(put.mode), ids, time: word.time };
-    let staged = restage(fs, put, &dir, dress, at)?;
+    let staged = stage_again(fs, put, &dir, dress, at)?;
     let displaced = swap.run(fs, &staged)?;
     note_stamp(fs, view, path, &staged)?;
     match displaced {

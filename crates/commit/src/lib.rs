@@ -35,11 +35,14 @@ mod prepare;
 mod publication;
 mod publish;
 mod queue;
+#[cfg(test)]
+mod queue_tests;
 mod read_set;
 mod request;
 mod rewrite;
 mod stage;
 mod steps;
+mod sync;
 mod touched;
 mod turn;
 mod validate;
@@ -58,12 +61,12 @@ pub use live::{
     Live, Opened, Steady, hash_file, look, look_past_links, open_document, read_live, read_steady,
 };
 pub use outside::{Rescued, is_plainly_was, rescue, rescued_edits};
-pub use prepare::{Content, PrepareError, prepare_bytes, prepare_reader};
+pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};
 pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};
 pub use request::{Change, Committed, Request};
 pub use rewrite::{Rewritten, rewrite};
-pub use stage::{Dress, StageNames, Staged, place, restage, stage_name_seq};
+pub use stage::{Dress, StageNames, Staged, place, restage, stage_name_record};
 pub use turn::Turn;
 pub use view::{Found, Known, Moment, View};
 pub use writer::{JournalStatus, Limits, Writer, WriterParts};

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use filepact_fs::{DocPath, File, Fs, FsError, Kind, SyncKind, parent_of, write_all};
+use filepact_fs::{DocPath, File, Fs, FsError, Kind, SyncKind, parent_of, read_to_end, write_all};
 use filepact_journal::{Hash, Hasher};
 
 /// The body of a put, ready for the lock.
@@ -28,13 +28,24 @@ pub enum Content {
         /// Of the body.
         hash: Hash,
     },
+    /// A large body in the file of another document, synced: linked, never copied.
+    Existing {
+        /// Holds the body, from 0, unless somebody edits it in place.
+        file: Arc<dyn File>,
+        /// Its length in bytes.
+        len: u64,
+        /// Of the body.
+        hash: Hash,
+    },
 }
 
 impl Content {
     /// The hash of the body.
     pub fn hash(&self) -> Hash {
         match self {
-            Self::Inline { hash, .. } | Self::Large { hash, .. } => *hash,
+            Self::Inline { hash, .. } | Self::Large { hash, .. } | Self::Existing { hash, .. } => {
+                *hash
+            }
         }
     }
 
@@ -42,7 +53,7 @@ impl Content {
     pub fn len(&self) -> u64 {
         match self {
             Self::Inline { bytes, .. } => bytes.len() as u64,
-            Self::Large { len, .. } => *len,
+            Self::Large { len, .. } | Self::Existing { len, .. } => *len,
         }
     }
 
@@ -106,6 +117,23 @@ pub fn prepare_reader(
     }
     file.sync(SyncKind::All)?;
     Ok(Content::Large { file: file.into(), len, hash: hasher.finish() })
+}
+
+/// Prepares the body of a document for another path; `hash` is what was observed of it.
+pub fn prepare_existing(
+    file: Arc<dyn File>,
+    hash: Hash,
+    inline_max: usize,
+) -> Result<Content, FsError> {
+    let len = file.stat()?.stamp.size;
+    if len <= inline_max as u64 {
+        let bytes = read_to_end(&*file)?;
+        let hash = Hash::of(&bytes);
+        return Ok(Content::Inline { bytes: bytes.into(), hash });
+    }
+    // Another program may have written it just now.
+    file.sync(SyncKind::All)?;
+    Ok(Content::Existing { file, len, hash })
 }
 
 /// Bytes of a large body in memory at a time.

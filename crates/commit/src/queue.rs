@@ -5,8 +5,8 @@
 //! them. Work that cannot be shared waits in the same line, and is led alone.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+
+use super::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError};
 
 /// Where threads wait: with a job that any leader can do for them, or for the lead itself.
 #[derive(Debug)]
@@ -181,6 +181,3 @@ impl<J, A> Drop for Lead<J, A> {
         self.queue.moved.notify_all();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -15,6 +15,8 @@ pub enum Change {
         content: Content,
         /// The mode, if the document is new; 0666 less the umask otherwise.
         mode: Option<u32>,
+        /// The document whose attributes it gets, if it is new: it was renamed.
+        like: Option<DocPath>,
     },
     /// The document goes.
     Remove,

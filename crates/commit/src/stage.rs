@@ -4,6 +4,8 @@
 //! apply, gets the document's attributes and the commit's time, and is linked into `stage/` and
 //! closed at once: a transaction of any size needs few descriptors.
 
+use std::io;
+
 use filepact_fs::{
     Access, Attrs, File, Fs, FsError, Kind, Stamp, Stat, SyncKind, Time, copy, parent_of, write_all,
 };
@@ -62,6 +64,39 @@ pub(crate) fn stage_link(
     dress_and_link(file, dress, at)
 }
 
+/// Stages the file of another document: a rename leaves a large body where it is. Until the commit
+/// point it is still that document's, so its time stays.
+pub(crate) fn stage_existing(
+    fs: &dyn Fs,
+    dir: &str,
+    file: &dyn File,
+    len: u64,
+    body: &str,
+    dress: Dress<'_>,
+    at: String,
+) -> Result<Staged, FsError> {
+    match file.link(&stage_body_path(body)) {
+        // Somebody else's file, which the system does not let us link.
+        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
+            let own = fs.create_unnamed(dir)?;
+            copy(file, &*own, len)?;
+            own.sync(SyncKind::All)?;
+            return stage_link(&*own, body, dress, at);
+        }
+        linked => linked?,
+    }
+    if let Some(attrs) = dress.attrs {
+        // A body that was read from the journal has none of its own yet; others have them already.
+        file.set_attrs(attrs)?;
+    }
+    link(file, at)
+}
+
+/// Gives a body that lies in `stage/`, dressed, a further name for the swap.
+fn stage_body(fs: &dyn Fs, body: &str, at: String) -> Result<Staged, FsError> {
+    link(&*fs.open(&stage_body_path(body), Access::Read)?, at)
+}
+
 /// Stages a copy of `len` bytes of the file at `from` in a new file made in `dir`, synced.
 pub(crate) fn stage_copy(
     fs: &dyn Fs,
@@ -78,7 +113,22 @@ pub(crate) fn stage_copy(
     dress_and_link(&*file, dress, at)
 }
 
-/// Stages a body again, from the journal or from the name that its record says.
+/// Stages a body again that no crash has touched: from the journal, or a second link of the file
+/// that its record names.
+pub(crate) fn stage_again(
+    fs: &dyn Fs,
+    put: &Put,
+    dir: &str,
+    dress: Dress<'_>,
+    at: String,
+) -> Result<Staged, FsError> {
+    match &put.body {
+        Body::Staged(name) => stage_body(fs, name, at),
+        _ => restage(fs, put, dir, dress, at),
+    }
+}
+
+/// Stages a body again, from the journal or copied from the name that its record says.
 pub fn restage(
     fs: &dyn Fs,
     put: &Put,
@@ -117,6 +167,10 @@ fn dress_and_link(file: &dyn File, dress: Dress<'_>, at: String) -> Result<Stage
         None => {}
     }
     file.set_mtime(dress.time)?;
+    link(file, at)
+}
+
+fn link(file: &dyn File, at: String) -> Result<Staged, FsError> {
     file.link(&at)?;
     let stat = file.stat()?;
     Ok(Staged { at, stamp: stat.stamp, owner: owner(&stat) })
@@ -127,8 +181,9 @@ pub(crate) fn owner(stat: &Stat) -> (u32, u32, u32) {
     (stat.mode, stat.uid, stat.gid)
 }
 
-/// Names in `stage/` for swaps: the record's seq, so that recovery can tell whose they are, and
-/// something that was never used before.
+/// Names in `stage/`. Those for swaps begin with the record's seq and the time of its commit, so that
+/// everybody can tell whose they are: a number alone can have belonged to a void group before, whose
+/// names a power cut may bring back. All end with something that was never used before.
 #[derive(Debug)]
 pub struct StageNames {
     nonce: String,
@@ -141,10 +196,10 @@ impl StageNames {
         Self { nonce: fs.unique(), used: 0 }
     }
 
-    /// A path for the swap of record `seq`.
-    pub fn swap(&mut self, seq: u64) -> String {
+    /// A path for the swap of record `seq`, whose commit has this time.
+    pub fn swap(&mut self, seq: u64, time: Time) -> String {
         self.used += 1;
-        format!("{STAGE}/{seq}.{}.{}", self.nonce, self.used)
+        format!("{STAGE}/{seq}.{}.{}.{}", time.0, self.nonce, self.used)
     }
 
     /// A name for a large body; it is never used twice.
@@ -154,7 +209,11 @@ impl StageNames {
     }
 }
 
-/// The seq of the record that a name in `stage/` belongs to; `None` for the name of a large body.
-pub fn stage_name_seq(name: &str) -> Option<u64> {
-    name.split_once('.')?.0.parse().ok()
+/// The seq of the record that a name in `stage/` belongs to, and the time of its commit; `None` for
+/// the name of a large body.
+pub fn stage_name_record(name: &str) -> Option<(u64, Time)> {
+    let mut parts = name.split('.');
+    let seq = parts.next()?.parse().ok()?;
+    let time = parts.next()?.parse().ok()?;
+    Some((seq, Time(time)))
 }

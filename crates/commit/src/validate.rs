@@ -20,7 +20,8 @@ pub(crate) struct Target {
     /// What the change knowingly replaces: the version that the transaction read, or that filepact
     /// knows, or, where neither does, what is there.
     pub(crate) was: Option<Was>,
-    /// The document's attributes, which its next body gets; `None` if there is no document.
+    /// The attributes that the body gets: the document's, or of a new one those of the document that
+    /// it was before its rename; `None` if there is neither.
     pub(crate) attrs: Option<Attrs>,
     /// The document's directory, or the nearest one above it that exists.
     pub(crate) dir: String,
@@ -70,7 +71,7 @@ impl Validation<'_> {
         let mut directories = HashMap::new();
         let mut asked = HashSet::new();
         for (path, change) in &self.request.changes {
-            let target = self.target(path, seen.get(path), &mut directories)?;
+            let target = self.target(path, change, seen.get(path), &mut directories)?;
             // Whoever may create a file in a directory may also rename there. For a put C5 asks
             // that before the commit point, when a no costs nothing; for a removal it is asked
             // here.
@@ -202,6 +203,7 @@ impl Validation<'_> {
     fn target(
         &self,
         path: &DocPath,
+        change: &Change,
         seen: Option<&Seen>,
         directories: &mut HashMap<String, Directory>,
     ) -> Result<Target, CommitError> {
@@ -226,15 +228,23 @@ impl Validation<'_> {
             Wrong::Io(error) => error.into(),
         })?;
         let was = self.replaced(path, seen, stat.as_ref())?;
-        let attrs = match &stat {
-            None => None,
-            Some(_) => match self.fs.open(path, Access::Read) {
-                // Removed since: it will be published as a new document.
-                Err(error) if error.is_not_found() => None,
-                file => Some(file?.attrs()?),
-            },
+        let like = match change {
+            Change::Put { like: Some(like), .. } => Some(like),
+            Change::Put { .. } | Change::Remove => None,
+        };
+        let attrs = match stat {
+            Some(_) => self.attrs(path)?,
+            None => like.map(|like| self.attrs(like)).transpose()?.flatten(),
         };
         Ok(Target { was, attrs, dir })
+    }
+
+    fn attrs(&self, path: &DocPath) -> Result<Option<Attrs>, FsError> {
+        match self.fs.open(path, Access::Read) {
+            // Removed since: what is published will be a new document.
+            Err(error) if error.is_not_found() => Ok(None),
+            file => file?.attrs().map(Some),
+        }
     }
 
     /// The version that a change knowingly replaces.

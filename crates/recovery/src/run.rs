@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use filepact_commit::{
     Displaced, Dress, Known, Live, Rewritten, STAGE, StageNames, Staged, Stamped, Swap, hash_file,
     look_past_links, place, remove_document, rescue, restage, rewrite, settle, settle_leftover,
-    stage_body_path, stage_name_seq, sync_documents,
+    stage_body_path, stage_name_record, sync_documents,
 };
 use filepact_fs::{Access, Attrs, Fs, FsError, Kind, Stat};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Word, Words};
@@ -153,10 +153,12 @@ impl Run<'_> {
         for entry in self.fs.list(STAGE)? {
             let Some(name) = entry.name.to_str() else { continue };
             let at = format!("{STAGE}/{name}");
-            let Some(seq) = stage_name_seq(name) else { continue };
+            let Some((seq, of)) = stage_name_record(name) else { continue };
             // A group that does not count never reached a swap, and before a checkpoint every swap
             // was settled: what is left of either is ours.
-            let record = records.get(&seq).filter(|_| seq > self.inspection.scan.checkpoint);
+            let record = records
+                .get(&seq)
+                .filter(|(_, time, _)| *time == of && seq > self.inspection.scan.checkpoint);
             let Some(&(record, time, txn)) = record else {
                 self.fs.unlink(&at)?;
                 report.swept += 1;
@@ -188,7 +190,7 @@ impl Run<'_> {
     pub(crate) fn sweep_bodies(&self, report: &mut Report) -> Result<(), RecoveryError> {
         for entry in self.fs.list(STAGE)? {
             let Some(name) = entry.name.to_str() else { continue };
-            if entry.kind == Kind::File && stage_name_seq(name).is_none() {
+            if entry.kind == Kind::File && stage_name_record(name).is_none() {
                 self.fs.unlink(&stage_body_path(name))?;
                 report.swept += 1;
             }
@@ -203,7 +205,7 @@ impl Run<'_> {
         report: &mut Report,
     ) -> Result<(), RecoveryError> {
         let word = self.word(path).clone();
-        let at = self.names.swap(word.seq);
+        let at = self.names.swap(word.seq, word.time);
         let put = match &word.change {
             Change::Put(put) => put,
             Change::Remove(remove) => {
@@ -270,7 +272,7 @@ impl Run<'_> {
         };
         let seen = (*stamp, *hash);
         let Word { seq, txn, time, .. } = *self.word(path);
-        let at = self.names.swap(seq);
+        let at = self.names.swap(seq, time);
         match rewrite(self.fs, path, seen, at, (txn, time))? {
             Rewritten::Done(rescued) => report.rescued.extend(rescued),
             Rewritten::Edited => return Err(being_edited(path)),

@@ -257,6 +257,14 @@ impl Store {
         self.transact(|tx| tx.remove(path.as_ref()))
     }
 
+    /// Moves one document to another path, where there must be none, durably.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is absent; [`Error::Exists`] if there is a document at `to`.
+    pub fn rename(&self, from: impl AsRef<str>, to: impl AsRef<str>) -> Result<(), Error> {
+        self.transact(|tx| tx.rename(from.as_ref(), to.as_ref()))
+    }
+
     /// Writes one JSON document that must be absent, durably.
     ///
     /// # Errors

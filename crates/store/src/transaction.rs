@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use filepact_commit::{
-    Change, Committed, Content, Listed, Observation, Request, Turn, prepare_bytes, prepare_reader,
+    Change, Committed, Content, Listed, Observation, Request, Turn, prepare_bytes,
+    prepare_existing, prepare_reader,
 };
 use filepact_fs::{DocPath, File, read_full, read_to_end};
 use serde::Serialize;
@@ -90,9 +91,10 @@ impl Transaction {
                 Change::Put { content: Content::Inline { bytes, .. }, .. } => {
                     Some(Reader::of(Source::Memory(io::Cursor::new(bytes.to_vec()))))
                 }
-                Change::Put { content: Content::Large { file, .. }, .. } => {
-                    Some(Reader::of(Source::File { file: Arc::clone(file), offset: 0 }))
-                }
+                Change::Put {
+                    content: Content::Large { file, .. } | Content::Existing { file, .. },
+                    ..
+                } => Some(Reader::of(Source::File { file: Arc::clone(file), offset: 0 })),
             });
         }
         self.store.0.check_open()?;
@@ -191,7 +193,7 @@ impl Transaction {
         let inline_max = self.store.0.options.inline_max;
         let content = prepare_reader(self.store.0.fs(), &path, &mut source, inline_max)
             .map_err(|error| prepare_error(&path, error))?;
-        self.request.changes.insert(path, Change::Put { content, mode: None });
+        self.request.changes.insert(path, Change::Put { content, mode: None, like: None });
         Ok(())
     }
 
@@ -241,6 +243,60 @@ impl Transaction {
         }
         self.request.changes.insert(path, Change::Remove);
         Ok(())
+    }
+
+    /// Moves a document to another path, where there must be none, now and at commit. It keeps its
+    /// mode, owner and extended attributes.
+    ///
+    /// In the journal it is a put and a removal. A body over
+    /// [`Options::inline_max`](crate::Options::inline_max) is linked, never copied, and keeps its
+    /// inode and its time of modification.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is absent; [`Error::Exists`] if there is a document at `to`.
+    ///
+    /// ```
+    /// # use filepact::{Error, Store};
+    /// # fn main() -> Result<(), Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// # let store = Store::open(folder.path())?;
+    /// store.write("draft.json", &"a page")?;
+    /// store.transact::<_, Error>(|tx| {
+    ///     tx.rename("draft.json", "pages/first.json")?;
+    ///     tx.write("index.json", &["pages/first.json"])
+    /// })?;
+    /// assert!(!store.exists("draft.json")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rename(&mut self, from: impl AsRef<str>, to: impl AsRef<str>) -> Result<(), Error> {
+        let (from, to) = (DocPath::new(from)?, DocPath::new(to)?);
+        if !self.exists(&from)? {
+            return Err(Error::not_found(&from));
+        }
+        if self.exists(&to)? {
+            return Err(Error::Exists { path: to.to_string() });
+        }
+        let moved = match self.request.changes.remove(&from) {
+            Some(change) => change,
+            None => self.existing(&from)?,
+        };
+        self.request.changes.insert(from, Change::Remove);
+        self.request.changes.insert(to, moved);
+        Ok(())
+    }
+
+    /// The put of a committed document at another path.
+    fn existing(&mut self, from: &DocPath) -> Result<Change, Error> {
+        let shared = &self.store.0;
+        let (file, observation) = read::file(shared.fs(), shared.writer.view(), from)?;
+        let inline_max = shared.options.inline_max;
+        self.observe(from, observation)?;
+        let (Some(file), Some(hash)) = (file, observation.seen.hash()) else {
+            return Err(Error::not_found(from));
+        };
+        let content = prepare_existing(file.into(), hash, inline_max)?;
+        Ok(Change::Put { content, mode: None, like: Some(from.clone()) })
     }
 
     /// Expects the committed document to have this version when the transaction commits; `None`
@@ -312,7 +368,7 @@ impl Transaction {
         self.store.0.check_open()?;
         let inline_max = self.store.0.options.inline_max;
         let content = prepare_bytes(self.store.0.fs(), path, bytes, inline_max)?;
-        self.request.changes.insert(path.clone(), Change::Put { content, mode });
+        self.request.changes.insert(path.clone(), Change::Put { content, mode, like: None });
         Ok(())
     }
 
@@ -321,7 +377,10 @@ impl Transaction {
             Some(Change::Put { content: Content::Inline { bytes, .. }, .. }) => {
                 return Ok(Some(bytes.to_vec()));
             }
-            Some(Change::Put { content: Content::Large { file, .. }, .. }) => {
+            Some(Change::Put {
+                content: Content::Large { file, .. } | Content::Existing { file, .. },
+                ..
+            }) => {
                 return Ok(Some(read_to_end(&**file)?));
             }
             Some(Change::Remove) => return Ok(None),

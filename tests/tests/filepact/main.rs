@@ -10,9 +10,17 @@ mod crash;
 mod faults;
 /// What goes wrong without one of the syncs, checks and orders of the protocol.
 mod guards;
+/// The machine that lets processes take turns at every call.
+mod interleave;
 /// Any sequence of transactions equals a map.
 mod model;
+/// Several processes on one store.
+mod processes;
 /// What the documentation promises, and what bad input gets.
 mod promises;
+/// Strict serializability, at every call and in random orders.
+mod serial;
+/// Every call is counted, and something is done just before it.
+mod steps;
 /// What the tests on the simulated file system share.
 mod support;

@@ -1,4 +1,4 @@
-//! `get`, `put`, `rm`, `ls`.
+//! `get`, `put`, `rm`, `mv`, `ls`.
 #![allow(clippy::disallowed_types, reason = "`put` reads a file of the user's, outside the store")]
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Done;
 use super::absent::absent;
-use crate::args::{Cli, Expectation, GetArgs, LsArgs, PutArgs, RmArgs};
+use crate::args::{Cli, Expectation, GetArgs, LsArgs, MvArgs, PutArgs, RmArgs};
 use crate::body::Document;
 use crate::failure::{DONE, Failure};
 use crate::output::Output;
@@ -97,6 +97,25 @@ pub(super) fn remove(
             error => error.into(),
         })?;
     }
+    if let Some(note) = &args.note.note {
+        tx.note(note);
+    }
+    let committed = tx.commit()?;
+    output.rescued(&committed);
+    Done { txn: Some(committed.txn), ..Done::new() }.say(output)
+}
+
+pub(super) fn rename(
+    cli: &Cli,
+    store: &Store,
+    args: &MvArgs,
+    output: Output,
+) -> Result<u8, Failure> {
+    let mut tx = store.begin()?;
+    tx.rename(&args.from, &args.to).map_err(|error| match error {
+        Error::NotFound { path } => absent(&cli.folder, &path),
+        error => error.into(),
+    })?;
     if let Some(note) = &args.note.note {
         tx.note(note);
     }

@@ -23,6 +23,7 @@ pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, 
         Verb::Init => store::init(cli, output),
         Verb::Get(args) => open(cli, output, |store| documents::get(cli, store, args, output)),
         Verb::Put(args) => open(cli, output, |store| documents::put(store, args, output)),
+        Verb::Mv(args) => open(cli, output, |store| documents::rename(cli, store, args, output)),
         Verb::Rm(args) => open(cli, output, |store| documents::remove(cli, store, args, output)),
         Verb::Ls(args) => open(cli, output, |store| documents::list(store, args, output)),
         Verb::Batch(args) => open(cli, output, |store| {
