@@ -127,7 +127,7 @@ impl Record {
         let ends = firsts.iter().skip(1).map(|first| first - 1).chain([committed]);
         let mut log = Vec::new();
         for (bytes, end) in segments.values().zip(ends) {
-            for line in bytes.split(|byte| *byte == b'\n') {
+            for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 // What does not parse is what a dead writer has left.
                 let Ok(line) = serde_json::from_slice::<Line>(line) else { continue };
                 if let (true, Some(note)) = (line.rec.seq <= end, line.rec.note) {

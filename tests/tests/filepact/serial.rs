@@ -155,7 +155,7 @@ fn one_process_whole_at_each_call_of_another() {
 #[test]
 fn processes_in_random_orders_of_all_their_calls() {
     let before = prepared();
-    let seeds = 20_000;
+    let seeds = 60_000;
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
