@@ -139,10 +139,12 @@ impl Record {
     }
 
     /// Runs a transaction and records it; what it writes nobody else writes. `note` is its name.
+    /// Returns why it was refused, if it was.
     ///
     /// # Panics
-    /// If it fails otherwise than a transaction beside others may.
-    pub fn run(&self, store: &Store, kind: Kind, note: &str) {
+    /// If it fails otherwise than a transaction beside others may; one that only reads may be in
+    /// conflict, and never waits.
+    pub fn run(&self, store: &Store, kind: Kind, note: &str) -> Option<Error> {
         let begins = self.tick();
         let at = {
             let mut entries = self.entries();
@@ -165,21 +167,22 @@ impl Record {
             let unchanged = self.entries()[at].changes.is_empty();
             Ok((unchanged, recorded.tx.commit()?.txn))
         });
-        let outcome = match outcome {
-            Ok((true, _)) => Outcome::Unchanged,
-            Ok((false, txn)) => Outcome::Committed(txn),
-            Err(
-                Error::Conflict { .. }
-                | Error::Locked { .. }
-                | Error::NotFound { .. }
-                | Error::Exists { .. },
-            ) => Outcome::Unchanged,
-            Err(error) if is_death(&error) => return,
-            Err(error) => panic!("{note} {kind:?}: {error:?}"),
-        };
+        let only_reads = matches!(kind, Kind::Read | Kind::List);
+        let (outcome, refused) =
+            match outcome {
+                Ok((true, _)) => (Outcome::Unchanged, None),
+                Ok((false, txn)) => (Outcome::Committed(txn), None),
+                Err(error @ Error::Conflict { .. }) => (Outcome::Unchanged, Some(error)),
+                Err(
+                    error @ (Error::Locked { .. } | Error::NotFound { .. } | Error::Exists { .. }),
+                ) if !only_reads => (Outcome::Unchanged, Some(error)),
+                Err(error) if is_death(&error) => return Some(error),
+                Err(error) => panic!("{note} {kind:?}: {error:?}"),
+            };
         let ends = self.tick();
         let mut entries = self.entries();
         (entries[at].ends, entries[at].outcome) = (Some(ends), outcome);
+        refused
     }
 
     /// Holds everything against `log`, the committed transactions by number and note, and against

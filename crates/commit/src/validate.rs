@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use filepact_fs::{Access, Attrs, DocPath, Fs, FsError, Kind, Stat, parent_of};
+use filepact_fs::{Access, Attrs, DocPath, Fs, FsError, Kind, Stat, Time, parent_of};
 use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
 
 use crate::view::Known;
@@ -284,7 +284,9 @@ impl Validation<'_> {
         };
         Ok(match (unchanged, stat) {
             (true, Some(stat)) => Some(was(stat, known.content.map(|(hash, _)| hash))),
-            _ => was_known(&known),
+            // The content alone tells the known version: an edit can have kept its inode and put its
+            // time back.
+            _ => known.content.map(|(hash, size)| by_content(hash, size)),
         })
     }
 
@@ -390,9 +392,17 @@ fn was(stat: &Stat, hash: Option<Hash>) -> Was {
     Was { size: stat.stamp.size, mtime: stat.stamp.mtime, ino: stat.stamp.ino, hash }
 }
 
-/// The version that filepact knows; without a stamp the hash alone tells it.
+/// The version that filepact knows; without a stamp the content alone tells it.
 fn was_known(known: &Known) -> Option<Was> {
     let (hash, size) = known.content?;
-    let (mtime, ino) = known.stamp.map(|s| (s.stamp.mtime, s.stamp.ino)).unwrap_or_default();
-    Some(Was { size, mtime, ino, hash: Some(hash) })
+    Some(match known.stamp {
+        Some(Stamped { stamp, .. }) => {
+            Was { size, mtime: stamp.mtime, ino: stamp.ino, hash: Some(hash) }
+        }
+        None => by_content(hash, size),
+    })
+}
+
+fn by_content(hash: Hash, size: u64) -> Was {
+    Was { size, mtime: Time::default(), ino: 0, hash: Some(hash) }
 }

@@ -6,8 +6,12 @@ mod attacks;
 mod calls;
 /// Pairs of transactions, crashed at every call.
 mod crash;
+/// Edits by other programs beside an open store.
+mod edits;
 /// Full disks, failed syncs, short writes, interrupted calls.
 mod faults;
+/// Threads that commit at once.
+mod groups;
 /// What goes wrong without one of the syncs, checks and orders of the protocol.
 mod guards;
 /// The machine that lets processes take turns at every call.

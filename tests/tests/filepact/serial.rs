@@ -115,11 +115,15 @@ fn meanwhile(pair: &Pair, first: &Arc<Actor>, second: Kind, dies: bool) {
     }
     let Pair { sim, record, second: store } = pair;
     // Who reads does not wait, whatever the first one holds; and neither does who joins.
-    record.run(store, Kind::Read, "before");
+    let reads = |store: &Store, kind, note| {
+        let refused = record.run(store, kind, note);
+        assert!(refused.is_none(), "{note}: {refused:?}");
+    };
+    reads(store, Kind::Read, "before");
     record.run(store, second, "b");
-    record.run(store, Kind::List, "after");
+    reads(store, Kind::List, "after");
     if let Ok(third) = options().open_with(sim.actor()) {
-        record.run(&third, Kind::Read, "third");
+        reads(&third, Kind::Read, "third");
     }
 }
 
