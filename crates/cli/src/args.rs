@@ -21,7 +21,7 @@ Exit codes:
   1  negative answer: no such document
   2  usage, invalid path
   3  conflict, or a precondition does not hold
-  4  somebody else has the store open
+  4  another process committed, or opened the store, for longer than the timeout
   5  damaged (also: an unclean `check`)
   6  the outcome of a commit is unknown until the store is opened again
   7  I/O, bad JSON, no store, newer format
@@ -40,7 +40,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// How long to wait for a store that somebody else has open
+    /// How long to wait for the commits of other processes; reading never waits for them
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     #[arg(global = true)]
     pub(crate) timeout: Duration,

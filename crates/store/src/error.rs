@@ -57,7 +57,8 @@ pub enum Error {
         /// The documents concerned; a directory that was listed ends with `/`.
         paths: Vec<String>,
     },
-    /// Somebody else held the store for longer than the timeout.
+    /// Somebody else committed, or opened the store, for longer than the timeout. A holder that is
+    /// stopped keeps the lock: it is never taken from it, and ends with its process.
     #[error("the store is in use{}; waited {waited:?}", holder.map(|pid| format!(" by process {pid}")).unwrap_or_default())]
     Locked {
         /// How long this call waited.

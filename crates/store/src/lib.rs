@@ -42,6 +42,11 @@
 //!
 //! - **All or nothing**, for any number of files, whatever dies: the process or the power.
 //! - **Durable**: `Ok` from a commit means that a power cut does not take it back.
+//! - **Strictly serializable**, across threads and processes: whatever a transaction read, listed or
+//!   found absent is still so when it commits, or it is an [`Error::Conflict`], which
+//!   [`Store::transact`] answers by trying again, and with the writer lock in the end.
+//! - **Readers never wait**, not even for a writer that is stopped half way, and see one moment.
+//! - **A process may die at any step**: the others go on, and the next commit finishes what it left.
 //! - **Recovered on open**: [`Store::recovery_report`] says what was found and done.
 //! - **Nothing of anybody's is lost**: an edit that did not come through filepact is a conflict if
 //!   the transaction depends on it, and else is kept in `.filepact/rescued/` when it is displaced.
@@ -49,8 +54,8 @@
 //! # What is not
 //!
 //! After a power cut, and until the next open, a program that reads the files without filepact may
-//! find a recently changed file old or empty: recovery repairs it. In this version one process at a
-//! time has a store open, with any number of threads; others get [`Error::Locked`].
+//! find a recently changed file old or empty: recovery repairs it. A plain reader of several files may
+//! see some of them new and some old, for microseconds; a [`Transaction`] never does.
 
 mod error;
 mod inspect;

@@ -56,13 +56,15 @@ impl Options {
         self
     }
 
-    /// How long to wait for another process or thread. Default: 10 s.
+    /// How long to wait for the commits of other threads and processes, or for another's opening of
+    /// the store. Reads never wait for them. Default: 10 s.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
     }
 
-    /// How often [`Store::transact`] runs its closure again after a conflict. Default: 16.
+    /// How often [`Store::transact`] runs its closure again after a conflict before it takes the
+    /// writer lock first. 0 is for transactions that nearly always meet. Default: 16.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
         self

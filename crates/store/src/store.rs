@@ -34,14 +34,16 @@ impl Store {
         Self(Arc::new(shared))
     }
 
-    /// Opens the store in `folder`, making it if the folder has none, and recovers it.
+    /// Opens the store in `folder`, making it if the folder has none, and recovers it, unless others
+    /// have it open, who have recovered it already.
     ///
     /// After `Ok` every transaction that was acknowledged before is there whole, and no other is
     /// there in part; [`recovery_report`](Self::recovery_report) says what was done for it. After
     /// an error the documents are as they were, or a later opening finishes what this one began.
     ///
     /// # Errors
-    /// [`Error::Locked`] if another process has it open for longer than the timeout;
+    /// [`Error::Locked`] if another process takes longer than the timeout to open or recover it;
+    /// [`Error::Poisoned`] if a sync has failed while others have it open, who must close it first;
     /// [`Error::Corrupt`], [`Error::Unrecoverable`] and [`Error::Format`] if it cannot be opened
     /// safely; [`Error::Network`] on a file system where locks may not hold; [`Error::Io`].
     ///

@@ -12,12 +12,27 @@ use crate::output::{Output, count};
 
 /// The report of the opening that this verb is.
 pub(super) fn recover(store: &Store, output: Output) -> Result<u8, Failure> {
-    show(store.recovery_report(), false, output)
+    // Others have recovered it; what one of them left that died is finished here.
+    let unpublished = store.status()?.unpublished.filter(|_| store.recovery_report().joined);
+    if unpublished.is_some() {
+        store.checkpoint()?;
+    }
+    show(store.recovery_report(), Run::Done { healed: unpublished }, output)
+}
+
+/// Whether this is the report of something that was done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Run {
+    Dry,
+    Done {
+        /// The transaction of a process that died, of which documents were not at their paths.
+        healed: Option<u64>,
+    },
 }
 
 /// The report of an opening that does not happen.
 pub(super) fn examine(cli: &Cli, output: Output) -> Result<u8, Failure> {
-    show(&Store::examine(&cli.folder)?, true, output)
+    show(&Store::examine(&cli.folder)?, Run::Dry, output)
 }
 
 #[derive(Serialize)]
@@ -25,6 +40,8 @@ struct Shown<'a> {
     ok: bool,
     dry_run: bool,
     clean: bool,
+    joined: bool,
+    healed: Option<u64>,
     trusted: bool,
     failed: bool,
     kept: &'a [u64],
@@ -51,13 +68,18 @@ struct Document<'a> {
     reason: &'static str,
 }
 
-fn show(report: &Report, dry_run: bool, output: Output) -> Result<u8, Failure> {
+fn show(report: &Report, run: Run, output: Output) -> Result<u8, Failure> {
     let torn = report.torn.as_ref();
     let documents = report.documents.iter();
     let shown = Shown {
         ok: true,
-        dry_run,
+        dry_run: run == Run::Dry,
         clean: report.is_clean(),
+        joined: report.joined,
+        healed: match run {
+            Run::Dry => None,
+            Run::Done { healed } => healed,
+        },
         trusted: report.trusted,
         failed: report.failed,
         kept: &report.kept,
@@ -84,6 +106,16 @@ fn show(report: &Report, dry_run: bool, output: Output) -> Result<u8, Failure> {
 }
 
 fn text(out: &mut dyn Write, shown: &Shown<'_>) -> io::Result<()> {
+    if shown.joined {
+        writeln!(out, "nothing to recover: others have the store open, and have recovered it")?;
+        if let Some(txn) = shown.healed {
+            writeln!(
+                out,
+                "healed    transaction {txn}: a process died before all of it was published"
+            )?;
+        }
+        return Ok(());
+    }
     if shown.clean {
         return writeln!(out, "nothing to do: whoever had the store open last has closed it");
     }
