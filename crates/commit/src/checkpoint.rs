@@ -100,15 +100,15 @@ impl Writer {
     fn sync_and_read_back(&self, changed: &Changed) -> Result<(), CommitError> {
         sync_documents(&*self.fs, changed.iter().map(|(path, _)| &**path))?;
         for (path, known) in changed {
-            // A lost write shows as other content under our own stamp, or under the commit's time;
-            // other content under another is an outside edit, and now as durable as it would be
-            // without us.
+            // A lost write shows as other content under our own stamp, ctime and all, or under the
+            // commit's time where this handle has no stamp; other content under another is an
+            // outside edit, and now as durable as it would be without us.
             let Some((hash, _)) = known.content else { continue };
             let Live::Document { stat, hash: now, .. } = look_past_links(&*self.fs, path)? else {
                 continue;
             };
             let ours = match known.stamp {
-                Some(stamp) => stat.stamp.same_body(&stamp.stamp),
+                Some(stamp) => stat.stamp == stamp.stamp,
                 None => stat.stamp.mtime == known.time,
             };
             if now != hash && ours {

@@ -118,7 +118,7 @@ impl Store {
             }
             // Another content under the stamp that filepact left is no edit: the disk lost a write.
             let ours = matches!((&now, known.stamp), (Live::Document { stat, .. }, Some(stamp))
-                if stat.stamp.same_body(&stamp.stamp));
+                if stat.stamp == stamp.stamp);
             if ours {
                 check.problems.push(format!("`{path}` does not hold what was written to it"));
             } else {

@@ -167,6 +167,14 @@ fn a_checkpoint_leaves_an_edit_as_it_is() {
     sim.write("a.json", b"edited");
     store.checkpoint().expect("an edit is no lost write");
     assert_eq!(read(&sim, "a.json").as_deref(), Some("edited"));
+    // Nor one that puts the time back.
+    put(&store, "b.json", b"v1");
+    let before = mtime(&sim, "b.json");
+    sim.write("b.json", b"ed");
+    set_mtime(&sim, "b.json", before);
+    assert_eq!(store.check().expect("it can be checked").problems, Vec::<String>::new());
+    store.checkpoint().expect("an edit is no lost write");
+    put(&store, "a.json", b"v2");
 }
 
 #[test]
