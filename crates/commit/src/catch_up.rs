@@ -12,7 +12,7 @@ impl Writer {
     pub(crate) fn begin(&self) -> Result<MutexGuard<'_, Inner>, CommitError> {
         // A commit that panicked left its steps half done; opening again finishes them.
         let mut inner = self.inner.lock().map_err(|_| CommitError::Poisoned)?;
-        if inner.closed {
+        if inner.stopped {
             return Err(CommitError::Poisoned);
         }
         inner.state = inner.state_file.refresh()?.ok_or(CommitError::Poisoned)?.state;
@@ -37,6 +37,9 @@ impl Writer {
 
     /// Before every group: nothing has failed, and nothing is left half done. C4 looks at files.
     pub(crate) fn ready(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        if inner.stopped {
+            return Err(CommitError::Poisoned);
+        }
         if self.fs.is_tripped() {
             self.fail(inner);
             return Err(CommitError::Poisoned);
@@ -44,21 +47,13 @@ impl Writer {
         if inner.litter {
             self.sweep_void(inner)?;
         }
-        match self.heal(inner) {
-            // For this caller nothing has changed.
-            Err(CommitError::Unpublished { source, .. } | CommitError::Unknown { source }) => {
-                Err(CommitError::Io(source))
-            }
-            healed => healed,
-        }
+        self.heal(inner)
     }
 
-    /// For everybody else `state` is what is committed: a handle that cannot write it stops.
+    /// For everybody else `state` is what is committed: a handle that cannot write it counts as dead,
+    /// and others finish or void what it was about.
     pub(crate) fn write_state(&self, inner: &mut Inner) -> Result<(), FsError> {
-        inner.state_file.write(&inner.state).inspect_err(|_| {
-            self.fs.trip();
-            inner.state.failed = true;
-        })
+        inner.state_file.write(&inner.state).inspect_err(|_| inner.stopped = true)
     }
 
     /// Stops everything: a failed sync leaves nothing that can be built upon.

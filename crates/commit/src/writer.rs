@@ -68,8 +68,8 @@ pub(crate) struct Inner {
     pub(crate) unsettled: bool,
     /// Why the last checkpoint did not happen.
     deferred: Option<String>,
-    /// The store may be somebody else's by now.
-    pub(crate) closed: bool,
+    /// The handle is closed, or counts as dead.
+    pub(crate) stopped: bool,
 }
 
 impl Writer {
@@ -91,7 +91,7 @@ impl Writer {
                 litter: false,
                 unsettled: false,
                 deferred: None,
-                closed: false,
+                stopped: false,
             }),
             limits,
             mount,
@@ -202,7 +202,7 @@ impl Writer {
         }
         // Still in our turn: a commit that waits for its own must not begin once the caller lets
         // the store go.
-        self.lock_inner().closed = true;
+        self.lock_inner().stopped = true;
         checkpoint
     }
 
@@ -229,8 +229,8 @@ impl Writer {
     pub fn journal_status(&self) -> Result<JournalStatus, CommitError> {
         let moment = self.view.follow()?;
         let progress = self.view.progress();
-        let failed = self.view.read_state()?.state.failed || self.fs.is_tripped();
         let inner = self.lock_inner();
+        let failed = self.view.read_state()?.state.failed || inner.stopped || self.fs.is_tripped();
         Ok(JournalStatus {
             store: inner.journal.store().to_owned(),
             checkpoint: progress.checkpoint(),

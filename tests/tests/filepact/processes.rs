@@ -431,3 +431,23 @@ fn a_clock_that_jumps_confuses_nobody() {
     }
     assert_eq!(a.status().expect("it can be read").rescued, []);
 }
+
+#[test]
+fn a_handle_that_cannot_write_state_counts_as_dead_and_stops_nobody_else() {
+    let sim = prepared();
+    let (a, b) = (open(&sim), open(&sim));
+    put(&a, "a.json", b"v1");
+    fail(&sim, "write", ".filepact/state", errno::IO, false);
+    assert!(matches!(commit(&a, &[("a.json", "v2")]), Err(Error::CommitUnknown { .. })));
+    assert_eq!(text(&a, "a.json").as_deref(), Some("v1"), "nobody was told of it");
+    assert!(matches!(commit(&a, &[("a.json", "v3")]), Err(Error::Poisoned)));
+    assert!(a.status().expect("it can be read").failed);
+    put(&b, "b.json", b"v1");
+    assert!(!b.status().expect("it can be read").failed);
+    assert_eq!(text(&b, "a.json").as_deref(), Some("v1"));
+    drop((a, b));
+    let store = open(&sim);
+    assert_eq!(text(&store, "a.json").as_deref(), Some("v1"), "it is void");
+    assert_eq!(text(&store, "b.json").as_deref(), Some("v1"));
+    assert_eq!(store.status().expect("it can be read").rescued, []);
+}

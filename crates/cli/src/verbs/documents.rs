@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use filepact::{DocPath, Error, Store, check_json};
+use filepact::{DocPath, Error, Store, Transaction, check_json};
 use serde::Serialize;
 
 use super::Done;
 use super::absent::absent;
-use crate::args::{Cli, Expectation, GetArgs, LsArgs, MvArgs, PutArgs, RmArgs};
+use crate::args::{Cli, Expectation, GetArgs, LsArgs, MvArgs, NoteArgs, PutArgs, RmArgs};
 use crate::body::Document;
 use crate::failure::{DONE, Failure};
 use crate::output::Output;
@@ -97,7 +97,11 @@ pub(super) fn remove(
             error => error.into(),
         })?;
     }
-    if let Some(note) = &args.note.note {
+    commit(tx, &args.note, output)
+}
+
+fn commit(mut tx: Transaction, note: &NoteArgs, output: Output) -> Result<u8, Failure> {
+    if let Some(note) = &note.note {
         tx.note(note);
     }
     let committed = tx.commit()?;
@@ -116,12 +120,7 @@ pub(super) fn rename(
         Error::NotFound { path } => absent(&cli.folder, &path),
         error => error.into(),
     })?;
-    if let Some(note) = &args.note.note {
-        tx.note(note);
-    }
-    let committed = tx.commit()?;
-    output.rescued(&committed);
-    Done { txn: Some(committed.txn), ..Done::new() }.say(output)
+    commit(tx, &args.note, output)
 }
 
 #[derive(Serialize)]
