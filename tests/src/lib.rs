@@ -6,6 +6,7 @@
 //! - [`steps`]: counts every call, and does something just before it.
 //! - [`meanwhile`]: somebody else does something at an exact moment of a commit.
 //! - [`serial`]: are transactions of several processes strictly serializable?
+//! - [`storm`]: processes on a real disk that are killed and stopped at random moments.
 //! - [`interleave`]: several processes take turns at every call, as a seed or a script says.
 
 pub mod crash;
@@ -14,3 +15,4 @@ pub mod interleave;
 pub mod meanwhile;
 pub mod serial;
 pub mod steps;
+pub mod storm;

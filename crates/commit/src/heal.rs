@@ -52,6 +52,7 @@ impl Writer {
         }
         rescued.iter().for_each(|edit| self.counters.rescue(edit));
         self.counters.heal(by_record.len(), inner.state.committed.seq);
+        inner.unsettled = true;
         inner.state.published = inner.state.committed.clone();
         self.write_state(inner)?;
         self.view.publish();

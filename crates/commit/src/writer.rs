@@ -64,7 +64,7 @@ pub(crate) struct Inner {
     pub(crate) names: StageNames,
     /// Something that was staged and taken back still has a name in `stage/`.
     pub(crate) litter: bool,
-    /// Something was committed here since the last checkpoint.
+    /// Something was committed or healed here since the last checkpoint.
     pub(crate) unsettled: bool,
     /// Why the last checkpoint did not happen.
     deferred: Option<String>,
@@ -160,6 +160,7 @@ impl Writer {
     pub fn take_turn(&self, patience: Duration) -> Result<Turn, CommitError> {
         let turn = self.alone(patience)?;
         drop(self.begin()?);
+        self.add_to_counters(false);
         Ok(turn)
     }
 

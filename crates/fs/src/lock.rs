@@ -81,19 +81,34 @@ fn is_at(root: &Root, file: &File, path: &str) -> io::Result<bool> {
     }
 }
 
+/// How long a wait tries again and again before it goes to sleep.
+///
+/// Locks here are held for a fraction of that as a rule, and to be woken by way of the helper costs
+/// as much as a commit. A wait that takes longer costs no more processor time than this.
+const SHORT_TRY: Duration = Duration::from_millis(1);
+
 fn wait(file: File, kind: LockKind, patience: Duration) -> io::Result<Option<OsLock>> {
-    // std has methods of the same names, which win unless fs4's are called in full.
-    let tried = match kind {
-        LockKind::Shared => fs4::FileExt::try_lock_shared(&file),
-        LockKind::Exclusive => fs4::FileExt::try_lock(&file),
-    };
-    match tried {
-        Ok(()) => return Ok(Some(OsLock { file, pid: std::process::id() })),
-        Err(TryLockError::WouldBlock) if patience.is_zero() => return Ok(None),
-        Err(TryLockError::WouldBlock) => {}
-        Err(TryLockError::Error(error)) => return Err(error),
+    let start = Instant::now();
+    loop {
+        // std has methods of the same names, which win unless fs4's are called in full.
+        let tried = match kind {
+            LockKind::Shared => fs4::FileExt::try_lock_shared(&file),
+            LockKind::Exclusive => fs4::FileExt::try_lock(&file),
+        };
+        match tried {
+            Ok(()) => return Ok(Some(OsLock { file, pid: std::process::id() })),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let waited = start.elapsed();
+        if waited >= patience {
+            return Ok(None);
+        }
+        if waited >= SHORT_TRY {
+            return wait_in_line(file, kind, patience - waited);
+        }
+        thread::yield_now();
     }
-    wait_in_line(file, kind, patience)
 }
 
 /// Waits in the kernel's own queue, which is fair and wakes at once (DESIGN C2).

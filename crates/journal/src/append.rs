@@ -156,9 +156,11 @@ impl Journal {
     /// # Errors
     /// What these calls answer; then the next append goes to a new segment.
     pub fn catch_up(&mut self, progress: &Progress) -> Result<(), FsError> {
-        let moved = self.end() != progress.end();
-        self.progress = *progress;
-        if moved {
+        let before = std::mem::replace(&mut self.progress, *progress);
+        // Where the tail was clean to its end when it was opened, others have only appended since:
+        // they ask the same before they write.
+        let same_segment = before.end().segment() == progress.end().segment();
+        if !same_segment || self.tail.is_none() && before.end() != progress.end() {
             self.open_tail()?;
         }
         let end = *self.end();
