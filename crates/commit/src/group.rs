@@ -6,7 +6,8 @@ use filepact_fs::{Fs, FsError, Time};
 use filepact_journal::{Body, Commit, Put, RecordKind, Remove};
 
 use crate::stage::{stage_bytes, stage_existing, stage_link};
-use crate::validate::{Target, Validated};
+use crate::target::Target;
+use crate::validate::Validated;
 use crate::{Change, Content, Dress, Request, STAGE, StageNames, Staged, stage_body_path};
 
 /// The records of a group, and what C8 needs for them.

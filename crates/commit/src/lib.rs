@@ -7,7 +7,8 @@
 //! writer                   who comes in, and waits for whom     C2, C9   queue, turn
 //! catch_up                 others' work, done or half done      C3       heal
 //! steps                    a group, from requests to documents  C4 to C8
-//!   validate, touched      C4: is all as it was seen?
+//!   validate, target       C4: is all as it was seen, and can it be published?
+//!   touched                C4: may two requests be in one group?
 //!   group, stage           C5: bodies on their way
 //!   publication, publish   C8: the swap
 //! prepare                  bodies, before anybody waits         C1
@@ -43,6 +44,7 @@ mod rewrite;
 mod stage;
 mod steps;
 mod sync;
+mod target;
 mod touched;
 mod turn;
 mod validate;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use filepact_fs::DocPath;
 
-use crate::{Content, ReadSet, Rescued};
+use crate::{CommitError, Content, ReadSet, Rescued};
 
 /// One change of a transaction.
 #[derive(Debug)]
@@ -32,6 +32,9 @@ pub struct Request {
     /// Who and why.
     pub note: Option<String>,
 }
+
+/// What becomes of a request.
+pub(crate) type Answer = Result<Committed, CommitError>;
 
 /// A transaction that is durable and visible.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use filepact_journal::{AppendError, Appended, RecordKind, Words};
 use crate::group::StagedGroup;
 use crate::publication::Publication;
 use crate::queue::Ticket;
+use crate::request::Answer;
 use crate::touched::Touched;
 use crate::validate::{Adopted, Validation};
-use crate::writer::{Answer, Inner, Member};
+use crate::writer::{Inner, Member};
 use crate::{CommitError, Committed, Request, Rescued, Writer};
 
 impl Writer {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use filepact_fs::{Fs, FsError, Lock, LockKind};
 
 use crate::queue::Lead;
-use crate::writer::Answer;
+use crate::request::Answer;
 use crate::{LOCK, Request, TURN};
 
 /// The writer's turn: nobody else commits, in this process or another, until it is dropped.

@@ -5,27 +5,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use filepact_fs::{Access, Attrs, DocPath, Fs, FsError, Kind, Stat, Time, parent_of};
+use filepact_fs::{DocPath, Fs, FsError, Stat, Time};
 use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
 
+use crate::target::Target;
 use crate::view::Known;
 use crate::{
     Change, CommitError, Live, Observation, Refusal, Request, Seen, Stamped, View, list, look,
     read_live, sync_documents,
 };
-
-/// A change that can be published.
-#[derive(Debug)]
-pub(crate) struct Target {
-    /// What the change knowingly replaces: the version that the transaction read, or that filepact
-    /// knows, or, where neither does, what is there.
-    pub(crate) was: Option<Was>,
-    /// The attributes that the body gets: the document's, or of a new one those of the document that
-    /// it was before its rename; `None` if there is neither.
-    pub(crate) attrs: Option<Attrs>,
-    /// The document's directory, or the nearest one above it that exists.
-    pub(crate) dir: String,
-}
 
 /// An outside edit that the transaction has read.
 #[derive(Debug)]
@@ -199,179 +187,12 @@ impl Validation<'_> {
         Ok(Adopted { record, stamp: Some(stamp) })
     }
 
-    /// Parent, type, permission and mount of a change.
-    fn target(
-        &self,
-        path: &DocPath,
-        change: &Change,
-        seen: Option<&Seen>,
-        directories: &mut HashMap<String, Directory>,
-    ) -> Result<Target, CommitError> {
-        let refuse = |refusal| CommitError::Refused { path: path.to_string(), refusal };
-        let stat = self.stat(path)?;
-        if let Some(stat) = &stat {
-            match stat.kind {
-                Kind::File => {}
-                Kind::Dir => return Err(refuse(Refusal::Directory)),
-                Kind::Link => return Err(refuse(Refusal::Link)),
-                Kind::Other => return Err(refuse(Refusal::NotAFile)),
-            }
-            if stat.mount != self.mount {
-                return Err(refuse(Refusal::OtherMount));
-            }
-            if stat.frozen {
-                return Err(refuse(Refusal::Frozen));
-            }
-        }
-        let dir = self.directory(path, directories).map_err(|wrong| match wrong {
-            Wrong::Refused(refusal) => refuse(refusal),
-            Wrong::Io(error) => error.into(),
-        })?;
-        let was = self.replaced(path, seen, stat.as_ref())?;
-        let like = match change {
-            Change::Put { like: Some(like), .. } => Some(like),
-            Change::Put { .. } | Change::Remove => None,
-        };
-        let attrs = match stat {
-            Some(_) => self.attrs(path)?,
-            None => like.map(|like| self.attrs(like)).transpose()?.flatten(),
-        };
-        Ok(Target { was, attrs, dir })
-    }
-
-    fn attrs(&self, path: &DocPath) -> Result<Option<Attrs>, FsError> {
-        match self.fs.open(path, Access::Read) {
-            // Removed since: what is published will be a new document.
-            Err(error) if error.is_not_found() => Ok(None),
-            file => file?.attrs().map(Some),
-        }
-    }
-
-    /// The version that a change knowingly replaces.
-    ///
-    /// A version that the transaction neither read nor expected is known by the handle's stamp of
-    /// it; where that differs somebody edited the document unseen, and `was` stays what filepact
-    /// knows: so the edit, when it is displaced, is found not to be ours and is rescued.
-    fn replaced(
-        &self,
-        path: &DocPath,
-        seen: Option<&Seen>,
-        stat: Option<&Stat>,
-    ) -> Result<Option<Was>, CommitError> {
-        if let Some(seen) = seen {
-            return Ok(match (seen, stat) {
-                (Seen::Document { hash, .. }, Some(stat)) => Some(was(stat, Some(*hash))),
-                _ => None,
-            });
-        }
-        let Some(known) = self.view.known(path) else {
-            let Some(stat) = stat else { return Ok(None) };
-            let settled = stat.stamp.is_settled(self.fs.now());
-            let hash = if settled { None } else { self.look(path)?.hash() };
-            return Ok(Some(was(stat, hash)));
-        };
-        let unchanged = match (stat, known.stamp, known.content) {
-            (None, _, content) => content.is_none(),
-            (Some(_), _, None) => false,
-            (Some(stat), Some(stamped), Some(_)) if stamped.proves(&stat.stamp) => true,
-            (Some(_), _, Some((hash, _))) => match self.look(path)? {
-                Live::Document { stat, taken, hash: now } if now == hash => {
-                    self.view.stamp(path, Stamped { stamp: stat.stamp, taken });
-                    true
-                }
-                _ => false,
-            },
-        };
-        Ok(match (unchanged, stat) {
-            (true, Some(stat)) => Some(was(stat, known.content.map(|(hash, _)| hash))),
-            // The content alone tells the known version: an edit can have kept its inode and put its
-            // time back.
-            _ => known.content.map(|(hash, size)| by_content(hash, size)),
-        })
-    }
-
-    /// The directory to stage in; every directory is looked at once.
-    fn directory(
-        &self,
-        path: &DocPath,
-        directories: &mut HashMap<String, Directory>,
-    ) -> Result<String, Wrong> {
-        let mut dir = path.parent();
-        loop {
-            let state = match directories.get(dir) {
-                Some(state) => state,
-                None => {
-                    let state = self.look_at_directory(dir)?;
-                    directories.entry(dir.to_owned()).or_insert(state)
-                }
-            };
-            let change = DocPath::new(dir).ok().and_then(|dir| self.request.changes.get(&dir));
-            match (state, change) {
-                (_, Some(Change::Put { .. })) => {
-                    return Err(Refusal::BelowFile(dir.to_owned()).into());
-                }
-                (Directory::Usable, _) => return Ok(dir.to_owned()),
-                // The same transaction removes the file, and removals are published first.
-                (Directory::File, Some(Change::Remove)) | (Directory::Absent, _) => {
-                    dir = parent_of(dir);
-                }
-                (Directory::File, None) => {
-                    return Err(Refusal::BelowFile(dir.to_owned()).into());
-                }
-                (Directory::Refused(refusal), _) => return Err(refusal.clone().into()),
-            }
-        }
-    }
-
-    fn look_at_directory(&self, dir: &str) -> Result<Directory, FsError> {
-        let stat = match self.fs.stat(dir) {
-            Err(error) if error.is_link() => return Ok(Directory::Refused(Refusal::Link)),
-            stat => stat?,
-        };
-        Ok(match stat {
-            None => Directory::Absent,
-            Some(stat) => match stat.kind {
-                Kind::File => Directory::File,
-                Kind::Link => Directory::Refused(Refusal::Link),
-                Kind::Other => Directory::Refused(Refusal::BelowFile(dir.to_owned())),
-                Kind::Dir if stat.mount != self.mount => Directory::Refused(Refusal::OtherMount),
-                Kind::Dir if stat.frozen => Directory::Refused(Refusal::Frozen),
-                Kind::Dir => Directory::Usable,
-            },
-        })
-    }
-
-    fn stat(&self, path: &DocPath) -> Result<Option<Stat>, CommitError> {
+    pub(crate) fn stat(&self, path: &DocPath) -> Result<Option<Stat>, CommitError> {
         self.fs.stat(path).map_err(|error| refuse_link(path, error))
     }
 
-    fn look(&self, path: &DocPath) -> Result<Live, CommitError> {
+    pub(crate) fn look(&self, path: &DocPath) -> Result<Live, CommitError> {
         look(self.fs, path).map_err(|error| refuse_link(path, error))
-    }
-}
-
-/// What stands where a directory is needed.
-enum Directory {
-    Usable,
-    Absent,
-    File,
-    Refused(Refusal),
-}
-
-enum Wrong {
-    Refused(Refusal),
-    Io(FsError),
-}
-
-impl From<Refusal> for Wrong {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<FsError> for Wrong {
-    fn from(error: FsError) -> Self {
-        Self::Io(error)
     }
 }
 
@@ -388,10 +209,6 @@ fn changed_lately(stamped: &Stamped) -> bool {
     stamped.stamp.ctime.0.saturating_add(60_000_000_000) > stamped.taken.0
 }
 
-fn was(stat: &Stat, hash: Option<Hash>) -> Was {
-    Was { size: stat.stamp.size, mtime: stat.stamp.mtime, ino: stat.stamp.ino, hash }
-}
-
 /// The version that filepact knows; without a stamp the content alone tells it.
 fn was_known(known: &Known) -> Option<Was> {
     let (hash, size) = known.content?;
@@ -403,6 +220,6 @@ fn was_known(known: &Known) -> Option<Was> {
     })
 }
 
-fn by_content(hash: Hash, size: u64) -> Was {
+pub(crate) fn by_content(hash: Hash, size: u64) -> Was {
     Was { size, mtime: Time::default(), ino: 0, hash: Some(hash) }
 }

@@ -9,6 +9,7 @@ use filepact_fs::{Fs, FsError, Latched, Lock};
 use filepact_journal::{JOURNAL_DIR, Journal, State, StateFile};
 
 use crate::queue::{Queue, Ticket, Waited};
+use crate::request::Answer;
 use crate::turn::take_lock;
 use crate::{CommitError, Committed, Counters, Request, StageNames, Turn, View};
 
@@ -35,9 +36,6 @@ pub struct Limits {
     /// A checkpoint follows the commit that makes the journal longer than this many bytes.
     pub journal_max: u64,
 }
-
-/// What became of a request.
-pub(crate) type Answer = Result<Committed, CommitError>;
 
 /// A request on its way through a group.
 pub(crate) type Member = (Ticket, Request);
