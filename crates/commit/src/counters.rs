@@ -53,6 +53,9 @@ struct Inner {
     added: Time,
 }
 
+/// The target of all events.
+const EVENTS: &str = "filepact";
+
 /// Not more often than this, in nanoseconds.
 const BETWEEN: i64 = 1_000_000_000;
 
@@ -65,7 +68,7 @@ impl Counters {
     }
 
     pub(crate) fn group(&self, transactions: usize, last: u64) {
-        tracing::debug!(transactions, last, "committed");
+        tracing::debug!(target: EVENTS, transactions, last, "committed");
         let transactions = transactions as u64;
         let counted = &mut self.lock().counted;
         counted.commits += transactions;
@@ -75,43 +78,43 @@ impl Counters {
 
     /// A transaction is in conflict with another.
     pub fn conflict(&self, paths: &[String]) {
-        tracing::debug!(?paths, "conflict");
+        tracing::debug!(target: EVENTS, ?paths, "conflict");
         self.lock().counted.conflicts += 1;
     }
 
     /// A closure is run again.
     pub fn retry(&self, tries: u32) {
-        tracing::debug!(tries, "trying again");
+        tracing::debug!(target: EVENTS, tries, "trying again");
         self.lock().counted.retries += 1;
     }
 
     pub(crate) fn wait(&self) {
-        tracing::trace!("waiting for another commit");
+        tracing::trace!(target: EVENTS, "waiting for another commit");
         self.lock().counted.waits += 1;
     }
 
     pub(crate) fn timeout(&self, waited: Duration, holder: Option<u32>) {
-        tracing::warn!(?waited, holder, "the writer lock did not come in time");
+        tracing::warn!(target: EVENTS, ?waited, holder, "the writer lock did not come in time");
         self.lock().counted.timeouts += 1;
     }
 
     pub(crate) fn heal(&self, documents: usize, upto: u64) {
-        tracing::info!(documents, upto, "published what another commit had left");
+        tracing::info!(target: EVENTS, documents, upto, "published what another commit had left");
         self.lock().counted.heals += 1;
     }
 
     pub(crate) fn adopt(&self, path: &str) {
-        tracing::info!(path, "recorded an edit by another program");
+        tracing::info!(target: EVENTS, path, "recorded an edit by another program");
         self.lock().counted.adopted += 1;
     }
 
     pub(crate) fn rescue(&self, rescued: &Rescued) {
-        tracing::warn!(path = rescued.path, at = rescued.at, "kept a displaced edit");
+        tracing::warn!(target: EVENTS, path = rescued.path, at = rescued.at, "kept a displaced edit");
         self.lock().counted.rescued += 1;
     }
 
     pub(crate) fn checkpoint(&self, documents: usize, upto: u64) {
-        tracing::debug!(documents, upto, "checkpoint");
+        tracing::debug!(target: EVENTS, documents, upto, "checkpoint");
         self.lock().counted.checkpoints += 1;
     }
 

@@ -261,7 +261,7 @@ impl Writer {
     fn add_to_counters(&self, last: bool) {
         // Nothing rests on them; what could not be added now is added with the next commits.
         if let Err(error) = self.counters.add_to_file(&*self.fs, last) {
-            tracing::debug!(%error, "cannot write the counters");
+            tracing::debug!(target: "filepact", %error, "cannot write the counters");
         }
     }
 

@@ -51,6 +51,13 @@
 //! - **Nothing of anybody's is lost**: an edit that did not come through filepact is a conflict if
 //!   the transaction depends on it, and else is kept in `.filepact/rescued/` when it is displaced.
 //!
+//! # What can be watched
+//!
+//! [`Store::status`] counts commits, groups, conflicts, retries, waits, healing and rescued edits, of
+//! all processes. The same things are `tracing` events of the target `filepact`: what needs a look
+//! (a rescued edit, a lock that did not come) as warnings, openings and healing as information, the
+//! rest for debugging.
+//!
 //! # What is not
 //!
 //! After a power cut, and until the next open, a program that reads the files without filepact may

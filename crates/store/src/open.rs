@@ -35,6 +35,14 @@ fn shared(
     open: Box<dyn Lock>,
     options: Options,
 ) -> Result<Shared, Error> {
+    let Report { created, joined, trusted, failed, replayed, adopted, rescued, .. } =
+        &opened.report;
+    let (replayed, adopted, rescued) = (replayed.len(), adopted.len(), rescued.len());
+    tracing::info!(
+        target: "filepact",
+        created, joined, trusted, failed, replayed, adopted, rescued,
+        "opened"
+    );
     let limits = Limits { inline_max: options.inline_max, journal_max: options.journal_max };
     let writer = Writer::new(opened.parts, limits)?;
     Ok(Shared::new(writer, open, opened.report, options))

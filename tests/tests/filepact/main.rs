@@ -8,6 +8,8 @@ mod calls;
 mod crash;
 /// Edits by other programs beside an open store.
 mod edits;
+/// What happens is told and counted.
+mod events;
 /// Full disks, failed syncs, short writes, interrupted calls.
 mod faults;
 /// Threads that commit at once.
