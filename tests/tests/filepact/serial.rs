@@ -13,6 +13,8 @@ use filepact_tests::interleave::{Fate, Interleaving};
 use filepact_tests::serial::{KINDS, Kind, Record, is_death};
 use filepact_tests::steps::Steps;
 
+use crate::support::STRICT;
+
 /// How a process is opened: it waits for a lock as long as anybody can go on.
 fn patient() -> Options {
     options().lock_timeout(Duration::MAX)
@@ -76,9 +78,16 @@ struct Pair {
     second: Store,
 }
 
+/// What there is to judge after a run.
+struct Ran {
+    sim: SimFs,
+    record: Arc<Record>,
+    story: String,
+}
+
 /// Runs `first`, and just before its call number `at` the other transactions, whole, in a process
-/// that has the store open all the time; then a reader. `false` says that there was no such call.
-fn whole_at(before: &SimFs, first: Kind, second: Kind, at: usize, dies: bool) -> bool {
+/// that has the store open all the time; then a reader. `None` says that there was no such call.
+fn whole_at(before: &SimFs, first: Kind, second: Kind, at: usize, dies: bool) -> Option<Ran> {
     let sim = before.fork();
     let record = Arc::<Record>::default();
     let fs = record.archiving(&sim, sim.actor());
@@ -96,17 +105,8 @@ fn whole_at(before: &SimFs, first: Kind, second: Kind, at: usize, dies: bool) ->
         })
     };
     process(steps.clone(), options(), &record, "a", &[first, Kind::Read], true);
-    let came = steps.calls() >= at;
-    drop((pair, steps));
-    if came {
-        judge(
-            &sim,
-            before,
-            &record,
-            &format!("{second:?} at call {at} of {first:?}, dies: {dies}"),
-        );
-    }
-    came
+    let story = format!("{second:?} at call {at} of {first:?}, dies: {dies}");
+    (steps.calls() >= at).then_some(Ran { sim, record, story })
 }
 
 fn meanwhile(pair: &Pair, first: &Arc<Actor>, second: Kind, dies: bool) {
@@ -142,7 +142,8 @@ fn one_process_whole_at_each_call_of_another() {
                 while let Some((first, second)) = pairs.get(next.fetch_add(1, Ordering::SeqCst)) {
                     for dies in [false, true] {
                         let mut at = 1;
-                        while whole_at(&before, *first, *second, at, dies) {
+                        while let Some(ran) = whole_at(&before, *first, *second, at, dies) {
+                            judge(&ran.sim, &before, &ran.record, &ran.story);
                             at += 1;
                             runs.fetch_add(1, Ordering::SeqCst);
                         }
@@ -155,7 +156,39 @@ fn one_process_whole_at_each_call_of_another() {
     assert!(runs.load(Ordering::SeqCst) > 30_000);
 }
 
-/// Three processes in random orders of all their calls; one may die or be stopped anywhere.
+/// One process dies at each of its calls, another goes on, and then the power is cut: what was
+/// acknowledged is there, what died is there whole or not at all, and nothing is taken for an edit.
+#[test]
+fn a_power_cut_after_one_has_died_and_another_went_on() {
+    let before = prepared();
+    let kinds = [Kind::PutTwo, Kind::Transfer, Kind::Large, Kind::Rename, Kind::Remove];
+    let pairs: Vec<(Kind, Kind)> =
+        kinds.into_iter().flat_map(|first| kinds.map(|second| (first, second))).collect();
+    let (next, cuts) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some((first, second)) = pairs.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let mut at = 1;
+                    while let Some(ran) = whole_at(&before, *first, *second, at, true) {
+                        let outcomes = ran.sim.world().power_cut(&STRICT, 5, at as u64);
+                        for (number, world) in outcomes.worlds.into_iter().enumerate() {
+                            let story = format!("{}, power cut {number}", ran.story);
+                            judge(&world, &before, &ran.record, &story);
+                            cuts.fetch_add(1, Ordering::SeqCst);
+                        }
+                        at += 1;
+                    }
+                }
+            });
+        }
+    });
+    println!("{} power cuts after one had died", cuts.load(Ordering::SeqCst));
+    assert!(cuts.load(Ordering::SeqCst) > 10_000);
+}
+
+/// Three processes in random orders of all their calls; each may die or be stopped anywhere, and now
+/// and then the power is cut in the end.
 #[test]
 fn processes_in_random_orders_of_all_their_calls() {
     let before = prepared();
@@ -207,6 +240,11 @@ fn random_order(before: &SimFs, seed: u64) {
     match interleaving.run() {
         Ok(run) => {
             let story = format!("seed {seed}, calls {:?}, schedule {}", run.calls, run.schedule);
+            if seed.is_multiple_of(8) {
+                for world in sim.world().power_cut(&STRICT, 3, seed).worlds {
+                    judge(&world, before, &record, &format!("{story}, then a power cut"));
+                }
+            }
             judge(&sim, before, &record, &story);
         }
         Err(failure) => panic!("{failure}\n{record}"),
