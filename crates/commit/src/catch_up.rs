@@ -23,16 +23,23 @@ impl Writer {
             self.fail(&mut inner);
             return Err(CommitError::Poisoned);
         }
+        let caught_up = self.catch_up(&mut inner);
+        if self.fs.is_tripped() {
+            self.fail(&mut inner);
+        }
+        caught_up.map(|()| inner)
+    }
+
+    fn catch_up(&self, inner: &mut Inner) -> Result<(), CommitError> {
         self.view.follow()?;
         inner.journal.catch_up(&self.view.progress())?;
         if !inner.state_file.is_own() {
             // The turn has changed hands, and whoever had it last may have died in it.
             inner.litter = true;
             inner.state.holder = Some(self.pid);
-            self.write_state(&mut inner)?;
+            self.write_state(inner)?;
         }
-        self.ready(&mut inner)?;
-        Ok(inner)
+        self.ready(inner)
     }
 
     /// Before every group: nothing has failed, and nothing is left half done. C4 looks at files.

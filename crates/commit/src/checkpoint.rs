@@ -10,8 +10,8 @@ use filepact_journal::{AppendError, RecordKind};
 use crate::heal::names_in_stage;
 use crate::writer::Inner;
 use crate::{
-    CommitError, Known, Live, MARK, Rewritten, Stamped, Writer, look_past_links, rewrite,
-    stage_body_path,
+    CommitError, Known, Live, MARK, Rewritten, Stamped, Writer, drop_staged, look_past_links,
+    rewrite,
 };
 
 /// Documents changed since the last checkpoint, by whatever process.
@@ -122,7 +122,11 @@ impl Writer {
     /// documents' own names hold the bodies.
     fn sweep_stage(&self, inner: &mut Inner) {
         let swept = names_in_stage(&*self.fs).and_then(|names| {
-            names.iter().try_for_each(|name| self.fs.unlink(&stage_body_path(name)))
+            names.iter().try_for_each(|name| {
+                let rescued = drop_staged(&*self.fs, name)?;
+                rescued.iter().for_each(|edit| self.counters.rescue(edit));
+                Ok(())
+            })
         });
         // What cannot be removed here goes with the next checkpoint, or the next opening; what bears
         // a number that comes again, before that.
@@ -194,6 +198,24 @@ impl CheckpointMark {
     /// Before the first sync of a checkpoint.
     pub fn set(fs: &dyn Fs) -> Result<(), FsError> {
         Ok(write_all(&*fs.open(MARK, Access::Write)?, b"1", 0)?)
+    }
+
+    /// Syncs documents outside of a checkpoint, in the writer's turn, so that an error that dies with
+    /// us is not lost: nobody else is told of it. The mark stays after a failure, and as it was.
+    pub(crate) fn around(
+        fs: &dyn Fs,
+        sync: impl FnOnce() -> Result<(), FsError>,
+    ) -> Result<(), FsError> {
+        let before = Self::is_set(fs)?;
+        Self::set(fs)?;
+        let synced = sync();
+        // A full disk can be the reason of a failed sync. After any other one the latch refuses to
+        // clear the mark; an error of another call has synced too little, which is no harm.
+        if before || synced.as_ref().is_err_and(FsError::is_full) {
+            return synced;
+        }
+        let cleared = Self::clear(fs);
+        synced.and(cleared)
     }
 
     /// After the checkpoint's record is durable.

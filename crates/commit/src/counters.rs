@@ -154,17 +154,17 @@ impl Counters {
 impl Counts {
     fn plus(self, more: &Self) -> Self {
         Self {
-            commits: self.commits + more.commits,
-            groups: self.groups + more.groups,
+            commits: self.commits.saturating_add(more.commits),
+            groups: self.groups.saturating_add(more.groups),
             largest_group: self.largest_group.max(more.largest_group),
-            conflicts: self.conflicts + more.conflicts,
-            retries: self.retries + more.retries,
-            waits: self.waits + more.waits,
-            timeouts: self.timeouts + more.timeouts,
-            heals: self.heals + more.heals,
-            adopted: self.adopted + more.adopted,
-            rescued: self.rescued + more.rescued,
-            checkpoints: self.checkpoints + more.checkpoints,
+            conflicts: self.conflicts.saturating_add(more.conflicts),
+            retries: self.retries.saturating_add(more.retries),
+            waits: self.waits.saturating_add(more.waits),
+            timeouts: self.timeouts.saturating_add(more.timeouts),
+            heals: self.heals.saturating_add(more.heals),
+            adopted: self.adopted.saturating_add(more.adopted),
+            rescued: self.rescued.saturating_add(more.rescued),
+            checkpoints: self.checkpoints.saturating_add(more.checkpoints),
         }
     }
 }

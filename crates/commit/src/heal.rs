@@ -13,7 +13,7 @@ use crate::stage::{Dress, place, stage_again};
 use crate::writer::Inner;
 use crate::{
     CommitError, Displaced, Live, Rescued, STAGE, Swap, View, Writer, look, remove_document,
-    settle, settle_leftover, stage_body_path as in_stage, stage_name_record,
+    rescue, settle, settle_leftover, stage_body_path as in_stage, stage_name_record,
 };
 
 impl Writer {
@@ -62,7 +62,7 @@ impl Writer {
     /// Unlinks what was staged for groups that do not count, before their numbers come again: its
     /// names would belong to other records then.
     ///
-    /// Large bodies stay: until the segment that voids it is durable a group can come back, whole,
+    /// Segments that were not born go with them. Large bodies stay: until the segment that voids it is durable a group can come back, whole,
     /// with a power cut.
     pub(crate) fn sweep_void(&self, inner: &mut Inner) -> Result<(), FsError> {
         for name in names_in_stage(&*self.fs)? {
@@ -70,6 +70,7 @@ impl Writer {
                 self.fs.unlink(&in_stage(&name))?;
             }
         }
+        inner.journal.sweep_unborn()?;
         inner.litter = false;
         Ok(())
     }
@@ -122,8 +123,22 @@ fn swap_of<'a>(path: &'a str, word: &'a Word) -> Swap<'a> {
     Swap { path, was: word.change.was(), txn: word.txn, time: word.time }
 }
 
-/// All names in `stage/` that are ours; nothing of ours is a directory.
+/// All names in `stage/`.
 pub(crate) fn names_in_stage(fs: &dyn Fs) -> Result<Vec<String>, FsError> {
-    let entries = fs.list(STAGE)?.into_iter().filter(|entry| entry.kind != Kind::Dir);
+    let entries = fs.list(STAGE)?.into_iter();
     Ok(entries.filter_map(|entry| entry.name.into_string().ok()).collect())
+}
+
+/// Drops a name in `stage/` that nothing needs any more. Nothing of ours is a directory: one that a
+/// swap displaced is the user's, and is rescued.
+pub fn drop_staged(fs: &dyn Fs, name: &str) -> Result<Option<Rescued>, FsError> {
+    let at = in_stage(name);
+    match fs.stat(&at)? {
+        Some(stat) if stat.kind == Kind::Dir => {
+            let seq = stage_name_record(name).map_or(0, |(seq, _)| seq);
+            rescue(fs, &at, name, seq).map(Some)
+        }
+        Some(_) => fs.unlink(&at).map(|()| None),
+        None => Ok(None),
+    }
 }

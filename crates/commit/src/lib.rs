@@ -54,6 +54,7 @@ mod writer;
 pub use checkpoint::{CheckpointMark, sync_documents};
 pub use counters::{Counters, Counts};
 pub use error::{CommitError, Refusal};
+pub use heal::drop_staged;
 pub use layout::{
     COUNTERS, GITIGNORE, LOCK, MARK, META, OPEN, OPENING, RESCUED, STAGE, TURN, ensure_layout,
     stage_body_path,

@@ -28,7 +28,8 @@ pub enum Content {
         /// Of the body.
         hash: Hash,
     },
-    /// A large body in the file of another document, synced: linked, never copied.
+    /// A large body in the file of another document: linked, never copied. C5 syncs it, since it may
+    /// have been written just now.
     Existing {
         /// Holds the body, from 0, unless somebody edits it in place.
         file: Arc<dyn File>,
@@ -131,8 +132,6 @@ pub fn prepare_existing(
         let hash = Hash::of(&bytes);
         return Ok(Content::Inline { bytes: bytes.into(), hash });
     }
-    // Another program may have written it just now.
-    file.sync(SyncKind::All)?;
     Ok(Content::Existing { file, len, hash })
 }
 

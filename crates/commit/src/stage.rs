@@ -11,7 +11,7 @@ use filepact_fs::{
 };
 use filepact_journal::{Body, Put};
 
-use crate::{STAGE, stage_body_path};
+use crate::{CheckpointMark, STAGE, stage_body_path};
 
 /// A body under a name in `stage/`, ready to be swapped with its document.
 #[derive(Debug)]
@@ -75,6 +75,8 @@ pub(crate) fn stage_existing(
     dress: Dress<'_>,
     at: String,
 ) -> Result<Staged, FsError> {
+    // The document is everybody's: an error of this sync must not be lost with us.
+    CheckpointMark::around(fs, || file.sync(SyncKind::All))?;
     match file.link(&stage_body_path(body)) {
         // Somebody else's file, which the system does not let us link.
         Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {

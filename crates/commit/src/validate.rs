@@ -11,8 +11,8 @@ use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
 use crate::target::Target;
 use crate::view::Known;
 use crate::{
-    Change, CommitError, Live, Observation, Refusal, Request, Seen, Stamped, View, list, look,
-    read_live, sync_documents,
+    Change, CheckpointMark, CommitError, Live, Observation, Refusal, Request, Seen, Stamped, View,
+    list, look, read_live, sync_documents,
 };
 
 /// An outside edit that the transaction has read.
@@ -140,7 +140,7 @@ impl Validation<'_> {
                 self.view.stamp(path, *stamped);
             }
             (None, Seen::Document { stamp: Some(stamped), .. }) if changed_lately(stamped) => {
-                sync_documents(self.fs, std::iter::once(path.as_str()))?;
+                self.sync(path)?;
             }
             _ => {}
         }
@@ -166,7 +166,7 @@ impl Validation<'_> {
         } else {
             // A large edit is recorded by its hash alone, so its file must be durable before the
             // record is.
-            sync_documents(self.fs, std::iter::once(path.as_str()))?;
+            self.sync(path)?;
             match self.see(path)? {
                 Seen::Document { hash: now, stamp: Some(stamp) } if now == *hash => {
                     (Body::InPlace, stamp)
@@ -185,6 +185,10 @@ impl Validation<'_> {
             body,
         });
         Ok(Adopted { record, stamp: Some(stamp) })
+    }
+
+    fn sync(&self, path: &DocPath) -> Result<(), FsError> {
+        CheckpointMark::around(self.fs, || sync_documents(self.fs, std::iter::once(path.as_str())))
     }
 
     pub(crate) fn stat(&self, path: &DocPath) -> Result<Option<Stat>, CommitError> {

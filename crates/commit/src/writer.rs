@@ -192,13 +192,18 @@ impl Writer {
             return Err(self.locked(began));
         };
         lead.take();
-        let mut checkpoint = Ok(());
         // Who has committed nothing owes nothing, and takes no lock.
-        if self.lock_inner().unsettled {
-            let _lock = self.take_lock(began, deadline)?;
-            checkpoint = self.begin().and_then(|mut inner| self.checkpoint_now(&mut inner));
-            self.add_to_counters(true);
-        }
+        let unsettled = self.lock_inner().unsettled;
+        let checkpoint = match unsettled.then(|| self.take_lock(began, deadline)) {
+            None => Ok(()),
+            Some(Err(locked @ CommitError::Locked { .. })) => return Err(locked),
+            Some(Err(error)) => Err(error),
+            Some(Ok(_lock)) => {
+                let checkpoint = self.begin().and_then(|mut inner| self.checkpoint_now(&mut inner));
+                self.add_to_counters(true);
+                checkpoint
+            }
+        };
         // Still in our turn: a commit that waits for its own must not begin once the caller lets
         // the store go.
         self.lock_inner().stopped = true;
@@ -249,9 +254,14 @@ impl Writer {
         taken.ok_or_else(|| self.locked(began))
     }
 
-    /// The transactions stand whatever becomes of this: a checkpoint that could not begin is tried
+    /// Before the lock is let go. The transactions stand whatever becomes of this: a checkpoint that could not begin is tried
     /// again after the next commit, one that failed has stopped the handle.
     fn after_commits(&self, inner: &mut Inner) {
+        // A sync that failed on the way to an error of its own is told to everybody.
+        if self.fs.is_tripped() {
+            self.fail(inner);
+            return;
+        }
         if inner.journal.bytes_since_checkpoint() > self.limits.journal_max {
             inner.deferred = self.checkpoint_now(inner).err().map(|error| error.to_string());
         }

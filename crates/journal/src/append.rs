@@ -342,6 +342,11 @@ impl Journal {
         }
     }
 
+    /// Removes what births that did not end have left, in the turn of this writer.
+    pub fn sweep_unborn(&self) -> Result<(), FsError> {
+        sweep_unborn(&*self.fs)
+    }
+
     /// The seq that the next record gets.
     pub fn next_seq(&self) -> u64 {
         self.end().seq() + 1

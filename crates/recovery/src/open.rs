@@ -77,6 +77,8 @@ fn recover(
     let adopted = run.adopted(&planned)?;
     // Adopted edits are recorded by what is synced here, and the checkpoint says that all is.
     if !planned.is_empty() {
+        // Again where it is set already. A trusted cache is trusted no more if one of these fails.
+        CheckpointMark::set(&*fs)?;
         run.sync(&planned)?;
         if run.verify(&planned, &mut report)? {
             run.sync(&planned)?;

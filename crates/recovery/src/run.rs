@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use filepact_commit::{
-    Displaced, Dress, Known, Live, Rewritten, STAGE, StageNames, Staged, Stamped, Swap, hash_file,
-    look_past_links, place, remove_document, rescue, restage, rewrite, settle, settle_leftover,
-    stage_body_path, stage_name_record, sync_documents,
+    Displaced, Dress, Known, Live, Rewritten, STAGE, StageNames, Staged, Stamped, Swap,
+    drop_staged, hash_file, look_past_links, place, remove_document, rescue, restage, rewrite,
+    settle, settle_leftover, stage_name_record, sync_documents,
 };
-use filepact_fs::{Access, Attrs, Fs, FsError, Kind, Stat};
+use filepact_fs::{Access, Attrs, Fs, FsError, Stat};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Word, Words};
 
 use crate::inspect::{Inspected, is_earlier, is_zeros};
@@ -160,8 +160,7 @@ impl Run<'_> {
                 .get(&seq)
                 .filter(|(_, time, _)| *time == of && seq > self.inspection.scan.checkpoint);
             let Some(&(record, time, txn)) = record else {
-                self.fs.unlink(&at)?;
-                report.swept += 1;
+                self.drop_staged(name, report)?;
                 continue;
             };
             let (path, was, hash) = match &record.kind {
@@ -190,10 +189,17 @@ impl Run<'_> {
     pub(crate) fn sweep_bodies(&self, report: &mut Report) -> Result<(), RecoveryError> {
         for entry in self.fs.list(STAGE)? {
             let Some(name) = entry.name.to_str() else { continue };
-            if entry.kind == Kind::File && stage_name_record(name).is_none() {
-                self.fs.unlink(&stage_body_path(name))?;
-                report.swept += 1;
+            if stage_name_record(name).is_none() {
+                self.drop_staged(name, report)?;
             }
+        }
+        Ok(())
+    }
+
+    fn drop_staged(&self, name: &str, report: &mut Report) -> Result<(), FsError> {
+        match drop_staged(self.fs, name)? {
+            None => report.swept += 1,
+            Some(rescued) => report.rescued.push(rescued),
         }
         Ok(())
     }

@@ -561,3 +561,24 @@ fn a_recovery_keeps_large_bodies_until_its_checkpoint_is_recorded() {
         assert_eq!(read(world, "a.json").as_deref(), Some("edited in place"));
     });
 }
+
+#[test]
+fn a_trusted_recovery_whose_sync_failed_is_not_believed_by_the_next() {
+    for (op, on) in [("sync", "a.json"), ("sync_dir", "")] {
+        let sim = prepared();
+        let store = open(&sim);
+        put(&store, "a.json", b"v2");
+        put(&store, "new.json", b"v2");
+        drop(store);
+        fail(&sim, op, on, errno::IO, false);
+        options().open_with(sim.actor()).expect_err("a sync fails");
+        let store = open(&sim);
+        assert!(store.recovery_report().failed, "{op}");
+        drop(store);
+        sim.evict_all();
+        after_power_cuts(&sim, 500, |world, _| {
+            assert_eq!(read(world, "a.json").as_deref(), Some("v2"), "{op}");
+            assert_eq!(read(world, "new.json").as_deref(), Some("v2"), "{op}");
+        });
+    }
+}

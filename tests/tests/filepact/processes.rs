@@ -11,7 +11,7 @@ use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::meanwhile::Meanwhile;
 use filepact_tests::steps::Steps;
 
-use crate::support::{STRICT, fail, put, read, staged, text};
+use crate::support::{STRICT, fail, moment, put, read, staged, text};
 
 /// A process that dies just before it renames onto this path, in the middle of C8.
 fn dies_before_swap(sim: &SimFs, path: &str) -> Store {
@@ -450,4 +450,137 @@ fn a_handle_that_cannot_write_state_counts_as_dead_and_stops_nobody_else() {
     assert_eq!(text(&store, "a.json").as_deref(), Some("v1"), "it is void");
     assert_eq!(text(&store, "b.json").as_deref(), Some("v1"));
     assert_eq!(store.status().expect("it can be read").rescued, []);
+}
+
+/// Attack 15, outside of a checkpoint: the error of a sync of what belongs to all is told to one.
+#[test]
+fn attack_15_a_failed_sync_of_anybodys_document_stops_the_store_for_all() {
+    let body = "acknowledged ".repeat(400);
+    for renames in [false, true] {
+        let sim = prepared();
+        let a = open(&sim);
+        // In the journal it is small, so that no sync of its own has made it durable.
+        let b = options().inline_max(1 << 20).open_with(sim.actor()).expect("it joins");
+        sim.mkdir("deep");
+        put(&b, "deep/x", body.as_bytes());
+        sim.write("deep/by-hand", b"just now");
+        let mut tx = a.begin().expect("the store is open");
+        if renames {
+            tx.rename("deep/x", "moved").expect("it is there");
+            fail(&sim, "sync", "deep/x", errno::IO, false);
+        } else {
+            tx.read_bytes("deep/by-hand").expect("it is there");
+            tx.write_bytes("y", "1").expect("a valid path");
+            fail(&sim, "sync_dir", "deep", errno::IO, false);
+        }
+        let said = tx.commit();
+        assert!(matches!(said, Err(Error::Io { .. })), "{said:?}");
+        drop(a);
+        // The next sync would succeed, and prove nothing.
+        assert!(matches!(b.checkpoint(), Err(Error::Poisoned)));
+        drop(b);
+        sim.evict_all();
+        for world in sim.world().power_cut(&STRICT, 500, 1).worlds {
+            assert_eq!(text(&open(&world), "deep/x").as_deref(), Some(&*body));
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_a_dead_publishers_swap_displaced_is_rescued() {
+    let sim = prepared();
+    let alive = open(&sim);
+    put(&alive, "a.json", b"v1");
+    let actor = sim.actor();
+    let (kill, outside) = (Mutex::new(Some(killing(&sim, &actor))), sim.clone());
+    let swapped = AtomicU32::new(0);
+    let steps = Steps::new(actor, move |_, op, on| {
+        if op == "rename" && on.ends_with("-> a.json") {
+            outside.remove("a.json");
+            outside.mkdir("a.json");
+            outside.write("a.json/precious", b"by hand");
+            swapped.store(1, Ordering::SeqCst);
+        } else if swapped.load(Ordering::SeqCst) == 1 {
+            let kill = kill.lock().expect("no test has failed").take();
+            kill.into_iter().for_each(|kill| kill());
+        }
+    });
+    let dead = options().open_with(steps).expect("it opens");
+    commit(&dead, &[("a.json", "v2")]).expect_err("it dies");
+    put(&alive, "x", b"1");
+    let rescued = alive.status().expect("it can be read").rescued;
+    assert_eq!(rescued.len(), 1, "{rescued:?}");
+    assert_eq!(read(&sim, &rescued[0].at).as_deref(), Some("by hand"));
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("v2"));
+    assert_eq!(staged(&sim), Vec::<String>::new());
+}
+
+#[test]
+fn a_close_that_cannot_take_the_lock_ends_the_handle_all_the_same() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "a.json", b"v1");
+    let clone = store.clone();
+    fail(&sim, "lock", ".filepact/turn", errno::MFILE, false);
+    assert!(matches!(store.close(), Err(Error::Io { .. })));
+    assert!(matches!(commit(&clone, &[("b.json", "v2")]), Err(Error::Poisoned)));
+    let other = open(&sim);
+    assert!(!other.recovery_report().joined, "the store was let go");
+    assert_eq!(text(&other, "a.json").as_deref(), Some("v1"));
+}
+
+#[test]
+fn segments_that_dead_writers_did_not_bear_are_swept() {
+    let sim = prepared();
+    let alive = open(&sim);
+    let unborn = || {
+        let names = sim.tree().into_keys();
+        names.filter(|path| path.starts_with(".filepact/journal/new.")).count()
+    };
+    for _ in 0..3 {
+        let actor = sim.actor();
+        let kill = Mutex::new(Some(killing(&sim, &actor)));
+        let steps = Steps::new(actor, move |_, op, on| {
+            if op == "rename" && on.starts_with(".filepact/journal/new.") {
+                let kill = kill.lock().expect("no test has failed").take();
+                kill.into_iter().for_each(|kill| kill());
+            }
+        });
+        let dead = options().inline_max(1 << 20).open_with(steps).expect("it opens");
+        commit(&dead, &[("a.json", &"x".repeat(200_000))]).expect_err("it dies");
+    }
+    assert_eq!(unborn(), 1, "each has swept what the one before had left");
+    put(&alive, "x", b"1");
+    assert_eq!(unborn(), 0);
+}
+
+#[test]
+fn counters_that_somebody_has_written_over_harm_nobody() {
+    for nonsense in ["{\"commits\":18446744073709551615}", "{\"commits\":-1}", "", "[", "null"] {
+        let sim = prepared();
+        let store = open(&sim);
+        sim.write(".filepact/counters", nonsense.as_bytes());
+        put(&store, "a.json", b"v1");
+        store.status().expect("it can be read");
+        store.close().expect("nothing fails here");
+        assert!(open(&sim).status().expect("it can be read").counts.commits >= 1);
+    }
+}
+
+/// One process dies when its group is durable and `state` does not say so; the next sweeps what it
+/// had staged, stages its own under the same numbers, and dies; then all are gone. Recovery counts
+/// the first group after all.
+#[test]
+fn what_was_staged_under_numbers_that_count_after_all_is_nobodys_edit() {
+    let sim = prepared();
+    let (a, b) = (open(&sim), open(&sim));
+    put(&a, "a.json", b"v1");
+    fail(&sim, "write", ".filepact/state", errno::IO, false);
+    commit(&a, &[("a.json", "v2")]).expect_err("it counts as dead");
+    sim.record();
+    put(&b, "b.json", b"another document");
+    let killed = moment(&sim, "create .filepact/journal/new").world.process_death();
+    let store = open(&killed);
+    assert_eq!(read(&killed, "a.json").as_deref(), Some("v2"), "it counts after all");
+    assert_eq!(store.recovery_report().rescued, []);
 }
