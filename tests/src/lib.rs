@@ -6,13 +6,13 @@
 //! - [`steps`]: counts every call, and does something just before it.
 //! - [`meanwhile`]: somebody else does something at an exact moment of a commit.
 //! - [`serial`]: are transactions of several processes strictly serializable?
-//! - [`storm`]: processes on a real disk that are killed and stopped at random moments.
+//! - [`processes`]: several real processes share a store on a real disk, and are killed.
 //! - [`interleave`]: several processes take turns at every call, as a seed or a script says.
 
 pub mod crash;
 pub mod history;
 pub mod interleave;
 pub mod meanwhile;
+pub mod processes;
 pub mod serial;
 pub mod steps;
-pub mod storm;
