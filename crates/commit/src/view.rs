@@ -312,16 +312,18 @@ impl Inner {
         }
     }
 
-    /// A checkpoint bounds what must be known.
+    /// A checkpoint bounds what must be known. A list needs what is not published, even if it is only
+    /// the checkpoint's own record.
     fn forget(&mut self, checkpoint: u64) {
-        if self.known.len() <= KEPT_STAMPS || checkpoint <= self.reach {
+        let upto = checkpoint.min(self.published);
+        if self.known.len() <= KEPT_STAMPS || upto <= self.reach {
             return;
         }
-        let kept = self.order.split_off(&(checkpoint + 1, Arc::from("")));
+        let kept = self.order.split_off(&(upto + 1, Arc::from("")));
         for (_, path) in std::mem::replace(&mut self.order, kept) {
             self.known.remove(&path);
         }
-        self.reach = checkpoint;
+        self.reach = upto;
     }
 }
 

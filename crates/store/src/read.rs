@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use std::io;
 
 use filepact_commit::{
-    Observation, Opened, STAGE, Seen, Steady, View, hash_file, list, open_document, read_steady,
+    Observation, Opened, Seen, Steady, View, hash_file, list, open_document, read_steady,
     stage_body_path,
 };
-use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, read_to_end, write_all};
+use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, read_to_end};
 use filepact_journal::{Body, Change, Hash};
 
 use crate::Error;
@@ -49,25 +49,29 @@ pub(crate) fn seen(fs: &dyn Fs, view: &View, path: &DocPath) -> Result<Observati
     Ok(observe(fs, view, path, |_| Ok(()), from_file)?.1)
 }
 
-/// An open file with the document's content, for a body that need not fit in memory.
-pub(crate) fn file(
+/// A document's content where it lies, for a body that need not fit in memory.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A small one, from the journal.
+    Memory(Vec<u8>),
+    /// A file that holds it.
+    File(Box<dyn File>),
+}
+
+/// The content of a document, to be read later.
+pub(crate) fn content(
     fs: &dyn Fs,
     view: &View,
     path: &DocPath,
-) -> Result<(Option<Box<dyn File>>, Observation), Error> {
+) -> Result<(Option<Content>, Observation), Error> {
     let from_file = |file: Box<dyn File>| {
         let Steady { content: hash, stat, taken } = read_steady(fs, &*file, hash_file)?;
         let stamp = Some(filepact_commit::Stamped { stamp: stat.stamp, taken });
-        Ok((file, Seen::Document { hash, stamp }))
+        Ok((Content::File(file), Seen::Document { hash, stamp }))
     };
     let from_word = |body: WordBody<'_>| match body {
-        WordBody::Inline(bytes) => {
-            // Nothing to open yet: an unnamed file stands in, and goes with its handle.
-            let file = fs.create_unnamed(STAGE)?;
-            write_all(&*file, bytes, 0)?;
-            Ok(file)
-        }
-        WordBody::Staged(file) => Ok(file),
+        WordBody::Inline(bytes) => Ok(Content::Memory(bytes.to_vec())),
+        WordBody::Staged(file) => Ok(Content::File(file)),
     };
     observe(fs, view, path, from_word, from_file)
 }

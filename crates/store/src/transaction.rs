@@ -99,9 +99,14 @@ impl Transaction {
         }
         self.store.0.check_open()?;
         let writer = &self.store.0.writer;
-        let (file, observation) = read::file(self.store.0.fs(), writer.view(), &path)?;
+        let (content, observation) = read::content(self.store.0.fs(), writer.view(), &path)?;
         self.observe(&path, observation)?;
-        Ok(file.map(|file| Reader::of(Source::File { file: file.into(), offset: 0 })))
+        Ok(content.map(|content| {
+            Reader::of(match content {
+                read::Content::Memory(bytes) => Source::Memory(io::Cursor::new(bytes)),
+                read::Content::File(file) => Source::File { file: file.into(), offset: 0 },
+            })
+        }))
     }
 
     /// Whether there is such a document.
@@ -289,13 +294,19 @@ impl Transaction {
     /// The put of a committed document at another path.
     fn existing(&mut self, from: &DocPath) -> Result<Change, Error> {
         let shared = &self.store.0;
-        let (file, observation) = read::file(shared.fs(), shared.writer.view(), from)?;
         let inline_max = shared.options.inline_max;
+        let (content, observation) = read::content(shared.fs(), shared.writer.view(), from)?;
         self.observe(from, observation)?;
-        let (Some(file), Some(hash)) = (file, observation.seen.hash()) else {
-            return Err(Error::not_found(from));
+        let fs = self.store.0.fs();
+        let content = match (content, observation.seen.hash()) {
+            (Some(read::Content::File(file)), Some(hash)) => {
+                prepare_existing(file.into(), hash, inline_max)?
+            }
+            (Some(read::Content::Memory(bytes)), _) => prepare_bytes(fs, from, bytes, inline_max)?,
+            (Some(read::Content::File(_)), None) | (None, _) => {
+                return Err(Error::not_found(from));
+            }
         };
-        let content = prepare_existing(file.into(), hash, inline_max)?;
         Ok(Change::Put { content, mode: None, like: Some(from.clone()) })
     }
 

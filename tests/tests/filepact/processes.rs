@@ -584,3 +584,54 @@ fn what_was_staged_under_numbers_that_count_after_all_is_nobodys_edit() {
     assert_eq!(read(&killed, "a.json").as_deref(), Some("v2"), "it counts after all");
     assert_eq!(store.recovery_report().rescued, []);
 }
+
+#[test]
+fn readers_go_on_in_a_failed_store_also_of_what_nobody_will_publish() {
+    let sim = prepared();
+    let alive = open(&sim);
+    let dead = dies_before_swap(&sim, "a.json");
+    commit(&dead, &[("a.json", "v2")]).expect_err("it dies");
+    fail(&sim, "sync", "", errno::IO, false);
+    let mut tx = alive.begin().expect("the store is open");
+    tx.write_bytes("large", vec![1; 10_000]).expect_err("its sync fails");
+    let mut tx = alive.begin().expect("the store is open");
+    assert_eq!(tx.read_bytes("a.json").expect("it is there").as_deref(), Some(&b"v2"[..]));
+    let mut reader = tx.reader("a.json").expect("it can be read").expect("it is there");
+    let mut body = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut body).expect("it can be read");
+    assert_eq!(body, "v2");
+    assert_eq!(paths(&alive, "").len(), documents(&sim).len());
+}
+
+/// A handle forgets documents with a checkpoint once it knows too many, but none that a list needs.
+#[test]
+fn a_list_of_many_documents_beside_a_checkpointer_that_died() {
+    let sim = prepared();
+    let alive = open(&sim);
+    let journal = options().journal_max(1 << 30);
+    let actor = sim.actor();
+    let (kill, states) = (Mutex::new(Some(killing(&sim, &actor))), Arc::new(AtomicU32::new(0)));
+    let steps = {
+        let states = states.clone();
+        Steps::new(actor, move |_, op, on| {
+            let counts =
+                op == "write" && on == ".filepact/state" && states.load(Ordering::SeqCst) > 0;
+            // The first says that the checkpoint is committed, the second that all is published.
+            if counts && states.fetch_add(1, Ordering::SeqCst) == 2 {
+                let kill = kill.lock().expect("no test has failed").take();
+                kill.into_iter().for_each(|kill| kill());
+            }
+        })
+    };
+    let dead = journal.open_with(steps).expect("it opens");
+    let mut tx = dead.begin().expect("the store is open");
+    for number in 0..66_000 {
+        tx.write_bytes(format!("d/{}/{number}", number % 8), "x").expect("a valid path");
+    }
+    tx.commit().expect("nothing fails here");
+    alive.read_bytes("a.json").expect("it can be read");
+    states.store(1, Ordering::SeqCst);
+    dead.checkpoint().expect_err("it dies");
+    assert!(paths(&alive, "d").len() == 66_000);
+    put(&alive, "x", b"1");
+}
