@@ -5,15 +5,16 @@
 
 use std::collections::HashMap;
 
-use filepact_fs::{Fs, FsError, Kind, Stat, Time};
+use filepact_fs::{Access, Fs, FsError, Kind, Stat, Time};
 use filepact_journal::{Body, Change, Put, Word};
 
 use crate::publication::note_stamp;
-use crate::stage::{Dress, place, stage_again};
+use crate::stage::{Dress, owner, place, stage_again};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Displaced, Live, Rescued, STAGE, Swap, View, Writer, look, remove_document,
-    rescue, settle, settle_leftover, stage_body_path as in_stage, stage_name_record,
+    CommitError, Displaced, Live, Rescued, STAGE, Swap, View, Writer, is_plainly_was, look,
+    remove_document, rescue, settle, settle_leftover, stage_body_path as in_stage,
+    stage_name_record,
 };
 
 impl Writer {
@@ -48,6 +49,9 @@ impl Writer {
                 Change::Remove(_) => None,
             };
             let at = in_stage(&name);
+            if let Change::Put(put) = &word.change {
+                carry_over(fs, &at, path, word, put)?;
+            }
             rescued.extend(settle_leftover(fs, &at, swap_of(path, word), own, |_, _| false)?);
         }
         rescued.iter().for_each(|edit| self.counters.rescue(edit));
@@ -107,6 +111,22 @@ fn bring(
         Displaced::No => Ok(None),
         Displaced::Rescued(rescued) => Ok(Some(rescued)),
     }
+}
+
+/// Somebody changed mode or owner of the document after they were copied, and then it was displaced:
+/// what took its place gets them, unless they were changed there as well.
+fn carry_over(fs: &dyn Fs, at: &str, path: &str, word: &Word, put: &Put) -> Result<(), FsError> {
+    let (Some(displaced), Some(document)) = (fs.stat(at)?, fs.stat(path)?) else { return Ok(()) };
+    let copied = (put.mode, put.uid, put.gid);
+    if owner(&displaced) == copied
+        || owner(&document) != copied
+        || document.kind != Kind::File
+        || !is_plainly_was(fs, at, &displaced, put.was.as_ref(), word.time)?
+    {
+        return Ok(());
+    }
+    let attrs = fs.open(at, Access::Read)?.attrs()?;
+    fs.open(path, Access::Read)?.set_attrs(&attrs)
 }
 
 /// Whether the document has the body that its word says, or had it and was edited in place since: a

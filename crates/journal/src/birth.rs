@@ -40,8 +40,12 @@ pub(crate) fn birth(
     let path = segment_path(header.first);
     // Replace: where a dead writer left a segment of this number, it is void.
     if let Err(error) = fs.rename(&unborn, &path, Rename::Replace) {
-        // Where the name is not to be seen, nothing can make it durable.
-        if matches!(fs.stat(&path), Ok(None)) {
+        // Where the name is not to be seen, or is still the dead writer's, nothing can make it ours.
+        let ours = segment.file.stat().map(|stat| stat.stamp.ino);
+        let named = fs.stat(&path).map(|stat| stat.map(|stat| stat.stamp.ino));
+        if let (Ok(ours), Ok(named)) = (ours, named)
+            && named != Some(ours)
+        {
             let _ = fs.unlink(&unborn);
             return Err(AppendError::Unchanged(error));
         }

@@ -20,6 +20,8 @@ mod guards;
 mod interleave;
 /// Any sequence of transactions equals a map.
 mod model;
+/// What goes wrong between processes without one of the checks.
+mod peers;
 /// Several processes on one store.
 mod processes;
 /// What the documentation promises, and what bad input gets.
