@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_are_written_while_they_are_read_are_read_again() {
+    fn attack_40_slots_that_are_written_while_they_are_read_are_read_again() {
         let mut readings = ["torn, old", "new, torn", "new, new", "new, new", "newer"].into_iter();
         let read = until_two_agree(|| Ok(readings.next().unwrap()));
         assert_eq!(read.unwrap(), "new, new");
