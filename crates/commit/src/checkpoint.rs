@@ -14,6 +14,9 @@ use crate::{
     rewrite,
 };
 
+/// How names in `stage/` begin that stand in for unnamed files where the file system has none.
+const STAND_IN: &str = "tmp-";
+
 /// Documents changed since the last checkpoint, by whatever process.
 type Changed = Vec<(Arc<str>, Known)>;
 
@@ -86,7 +89,9 @@ impl Writer {
             let seen = Stamped { stamp: stat.stamp, taken };
             let at = inner.names.swap(known.seq, known.time);
             match rewrite(&*self.fs, path, (seen, hash), at, (known.seq, known.time))? {
-                Rewritten::Done(_) => {}
+                Rewritten::Done(rescued) => {
+                    rescued.iter().for_each(|edit| self.counters.rescue(edit));
+                }
                 // The mark stays: the next checkpoint tries again.
                 Rewritten::Edited => {
                     let source = io::Error::other("it is being edited");
@@ -122,7 +127,9 @@ impl Writer {
     /// documents' own names hold the bodies.
     fn sweep_stage(&self, inner: &mut Inner) {
         let swept = names_in_stage(&*self.fs).and_then(|names| {
-            names.iter().try_for_each(|name| {
+            // What stands in for an unnamed file is somebody's who prepares a body just now.
+            let ours = names.iter().filter(|name| !name.starts_with(STAND_IN));
+            ours.into_iter().try_for_each(|name| {
                 let rescued = drop_staged(&*self.fs, name)?;
                 rescued.iter().for_each(|edit| self.counters.rescue(edit));
                 Ok(())

@@ -2,7 +2,8 @@
 //!
 //! `.filepact/counters` holds the sums of all handles since the store was made. Each handle adds what
 //! it has counted when it has the writer's turn, at most once a second, and when it closes. The file
-//! is for people: it is never synced, nothing rests on it, and a crash loses what was not added yet.
+//! is for people: it is never synced and nothing rests on it. A process that dies takes along what it
+//! had not added yet; a power cut, or a death in the middle of the write, may take all of it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -31,7 +31,8 @@ pub fn rewrite(
     let stamp = seen.stamp;
     let was = Was { size: stamp.size, mtime: stamp.mtime, ino: stamp.ino, hash: Some(hash) };
     let (dir, attrs) = place(fs, path)?;
-    let dress = Dress { attrs: attrs.as_ref(), mode: None, ids: None, time };
+    // Its own time: what stands there may be somebody's edit, and must not look like ours.
+    let dress = Dress { attrs: attrs.as_ref(), mode: None, ids: None, time: stamp.mtime };
     let staged = stage_copy(fs, path, was.size, &dir, dress, at)?;
     // What was copied must be what was looked at, and not half of somebody's save.
     if look(fs, &staged.at)?.hash() != was.hash {

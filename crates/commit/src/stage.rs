@@ -78,8 +78,9 @@ pub(crate) fn stage_existing(
     // The document is everybody's: an error of this sync must not be lost with us.
     CheckpointMark::around(fs, || file.sync(SyncKind::All))?;
     match file.link(&stage_body_path(body)) {
-        // Somebody else's file, which the system does not let us link.
-        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
+        // Somebody else's file, which the system does not let us link, or one that has lost its last
+        // name to another of the same content.
+        Err(error) if is_unlinkable(&error) => {
             let own = fs.create_unnamed(dir)?;
             copy(file, &*own, len)?;
             own.sync(SyncKind::All)?;
@@ -124,10 +125,18 @@ pub(crate) fn stage_again(
     dress: Dress<'_>,
     at: String,
 ) -> Result<Staged, FsError> {
-    match &put.body {
-        Body::Staged(name) => stage_body(fs, name, at),
-        _ => restage(fs, put, dir, dress, at),
+    let Body::Staged(name) = &put.body else { return restage(fs, put, dir, dress, at) };
+    match stage_body(fs, name, at.clone()) {
+        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
+            restage(fs, put, dir, dress, at)
+        }
+        staged => staged,
     }
+}
+
+/// Nobody may link it, or nothing is left to link.
+fn is_unlinkable(error: &FsError) -> bool {
+    error.source.kind() == io::ErrorKind::PermissionDenied || error.is_not_found()
 }
 
 /// Stages a body again, from the journal or copied from the name that its record says.

@@ -103,7 +103,8 @@ impl View {
         Self { fs, state, follower, inner: RwLock::new(inner) }
     }
 
-    /// Takes in what others have committed since. Waits for nobody.
+    /// Takes in what others have committed since. Waits for no commit: at most for another thread of
+    /// this process that does the same.
     ///
     /// # Errors
     /// [`CommitError::Poisoned`] if `state` cannot be made out; [`CommitError::Journal`] if the

@@ -21,7 +21,7 @@ pub struct Status {
     pub unpublished: Option<u64>,
     /// Why the last checkpoint did not happen; it is tried again.
     pub deferred_checkpoint: Option<String>,
-    /// This handle takes no more commits: open the store again.
+    /// No more commits are taken, by this handle or by all: close the store and open it again.
     pub failed: bool,
     /// Outside edits that commits have displaced, and where they lie.
     pub rescued: Vec<Rescued>,

@@ -6,8 +6,8 @@
 )]
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use filepact::{Error, Store, Transaction};
@@ -398,4 +398,127 @@ fn a_full_disk_at_a_birth_over_a_dead_writers_segment_changes_nothing() {
     put(&alive, "x", b"2");
     assert_eq!(text(&alive, "x").as_deref(), Some("2"));
     assert_eq!(text(&alive, "void"), None);
+}
+
+/// Segments are born and removed; before each call of that somebody reads who was idle, somebody
+/// joins, and somebody writes once the first one is dead.
+#[test]
+fn idle_readers_and_joiners_at_each_call_while_segments_are_born_and_removed() {
+    for dies in [false, true] {
+        let came = Arc::new(AtomicBool::new(true));
+        let mut at = 1;
+        while came.swap(false, Ordering::SeqCst) {
+            let sim = prepared();
+            let idle = open(&sim);
+            put(&idle, "a.json", b"v1");
+            let mut tx = idle.begin().expect("the store is open");
+            tx.read_bytes("a.json").expect("it is there");
+            let (actor, world, hit) = (sim.actor(), sim.clone(), came.clone());
+            let (victim, waiting) = (actor.clone(), Mutex::new(Some((idle, tx))));
+            let steps = Steps::new(actor, move |n, _, _| {
+                if n != at {
+                    return;
+                }
+                hit.store(true, Ordering::SeqCst);
+                if dies {
+                    world.kill(&victim);
+                }
+                let (idle, mut tx) = waiting.lock().unwrap().take().expect("once");
+                assert_eq!(text(&idle, "a.json").as_deref(), Some("v1"), "call {at}");
+                // Where the journal no longer reaches back, nothing counts as unchanged.
+                match tx.read_bytes("b.json") {
+                    Ok(_) | Err(Error::Conflict { .. }) => {}
+                    Err(other) => panic!("call {at}: {other:?}"),
+                }
+                idle.log().unwrap_or_else(|e| panic!("call {at}: {e:?}"));
+                match options().open_with(world.actor()) {
+                    Ok(joins) => assert_eq!(text(&joins, "a.json").as_deref(), Some("v1")),
+                    Err(Error::Locked { .. }) => {}
+                    Err(other) => panic!("call {at}: {other:?}"),
+                }
+                if dies {
+                    put(&idle, "x", b"1");
+                    idle.checkpoint().expect("nothing fails here");
+                    assert_eq!(text(&idle, "a.json").as_deref(), Some("v1"));
+                    assert_eq!(staged(&world), Vec::<String>::new());
+                }
+            });
+            let work = || -> Result<(), Error> {
+                let busy = options().inline_max(1 << 20).open_with(steps)?;
+                for round in 0..2_u8 {
+                    let mut tx = busy.begin()?;
+                    tx.write_bytes("large", vec![b'0' + round; 100_000])?;
+                    tx.commit()?;
+                    busy.checkpoint()?;
+                }
+                Ok(())
+            };
+            let done = work();
+            assert!(dies || done.is_ok(), "call {at}: {done:?}");
+            at += 1;
+        }
+        assert!(at > 150, "{at}");
+    }
+}
+
+/// Segments that no scan needs go while the store is open.
+#[test]
+fn segments_that_no_scan_needs_are_removed_while_the_store_is_open() {
+    let sim = prepared();
+    let busy = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
+    (0..6).for_each(|byte| round(&busy, byte));
+    let segments = sim.tree().into_keys().filter(|path| path.ends_with(".jsonl")).count();
+    assert!(segments <= 2, "{segments}");
+}
+
+#[test]
+fn an_edit_that_a_checkpoint_writes_anew_is_not_taken_for_a_lost_write() {
+    let sim = prepared();
+    let alive = open(&sim);
+    let committer = open(&sim);
+    put(&committer, "a.json", b"v2");
+    put(&committer, "b.json", b"v2");
+    drop(committer);
+    sim.write("a.json", b"edited by hand");
+    let dead = dies_before(&sim, "sync", "b.json", 1);
+    dead.checkpoint().expect_err("it dies");
+    drop(dead);
+    alive.checkpoint().expect("an edit is no lost write");
+    drop(alive);
+    drop(open(&sim));
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("edited by hand"));
+}
+
+#[test]
+fn a_failed_sync_of_an_edit_that_is_rescued_stops_the_store_for_all() {
+    let sim = prepared();
+    let (a, b) = (open(&sim), open(&sim));
+    put(&a, "a.json", b"v1");
+    sim.write("a.json", b"an edit by hand");
+    let mut tx = a.begin().expect("the store is open");
+    tx.write_bytes("a.json", "v2").expect("a valid path");
+    let at = When::Matching { op: "sync", path_contains: ".filepact/stage".into(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::IO), sticky: false });
+    assert!(matches!(tx.commit(), Err(Error::Unpublished { .. })));
+    drop(a);
+    assert!(matches!(b.checkpoint(), Err(Error::Poisoned)));
+}
+
+#[test]
+fn a_healer_that_may_not_link_a_large_body_copies_it() {
+    let sim = prepared();
+    let alive = open(&sim);
+    let actor = sim.actor();
+    let (world, victim) = (sim.clone(), actor.clone());
+    let fs = Meanwhile::before_rename(actor, "large", move || world.kill(&victim));
+    let dead = options().open_with(fs).expect("it opens");
+    let mut tx = dead.begin().expect("the store is open");
+    tx.write_bytes("large", vec![b'x'; 10_000]).expect("a valid path");
+    tx.commit().expect_err("it dies");
+    let at = When::Matching { op: "link", path_contains: ".body".into(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::PERM), sticky: true });
+    put(&alive, "x", b"1");
+    assert_eq!(read(&sim, "large").map(|body| body.len()), Some(10_000));
+    alive.checkpoint().expect("nothing fails here");
+    assert_eq!(staged(&sim), Vec::<String>::new());
 }
