@@ -24,9 +24,7 @@ impl Writer {
             return Err(CommitError::Poisoned);
         }
         let caught_up = self.catch_up(&mut inner);
-        if self.fs.is_tripped() {
-            self.fail(&mut inner);
-        }
+        self.tell_of_failure(&mut inner);
         caught_up.map(|()| inner)
     }
 
@@ -61,6 +59,14 @@ impl Writer {
     /// and others finish or void what it was about.
     pub(crate) fn write_state(&self, inner: &mut Inner) -> Result<(), FsError> {
         inner.state_file.write(&inner.state).inspect_err(|_| inner.stopped = true)
+    }
+
+    /// At the end of whatever is done in a turn: a sync that failed on the way to an error of its own
+    /// is told to everybody, while we have the lock.
+    pub(crate) fn tell_of_failure(&self, inner: &mut Inner) {
+        if self.fs.is_tripped() {
+            self.fail(inner);
+        }
     }
 
     /// Stops everything: a failed sync leaves nothing that can be built upon.

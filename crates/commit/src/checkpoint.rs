@@ -4,18 +4,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use filepact_fs::{Access, Fs, FsError, Kind, SyncKind, parent_of, read_full, write_all};
+use filepact_fs::{Access, Fs, FsError, Kind, STAND_IN, SyncKind, parent_of, read_full, write_all};
 use filepact_journal::{AppendError, RecordKind};
 
 use crate::heal::names_in_stage;
 use crate::writer::Inner;
 use crate::{
     CommitError, Known, Live, MARK, Rewritten, Stamped, Writer, drop_staged, look_past_links,
-    rewrite,
+    rewrite, stage_body_path as in_stage,
 };
-
-/// How names in `stage/` begin that stand in for unnamed files where the file system has none.
-const STAND_IN: &str = "tmp-";
 
 /// Documents changed since the last checkpoint, by whatever process.
 type Changed = Vec<(Arc<str>, Known)>;
@@ -23,6 +20,12 @@ type Changed = Vec<(Arc<str>, Known)>;
 impl Writer {
     /// A checkpoint, in the writer's turn, when all is published.
     pub(crate) fn checkpoint_now(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        let outcome = self.checkpoint_steps(inner);
+        self.tell_of_failure(inner);
+        outcome
+    }
+
+    fn checkpoint_steps(&self, inner: &mut Inner) -> Result<(), CommitError> {
         let fs = &*self.fs;
         let upto = inner.journal.next_seq() - 1;
         let last = inner.journal.last_checkpoint();
@@ -46,9 +49,9 @@ impl Writer {
             // A failed sync leaves nothing known, and a full disk can be its reason. An error of
             // any other call has synced too little, which is no harm.
             let full = matches!(&error, CommitError::Io(error) if error.is_full());
-            if full || self.fs.is_tripped() || matches!(error, CommitError::Lost { .. }) {
+            if full || matches!(error, CommitError::Lost { .. }) {
                 self.fail(inner);
-            } else {
+            } else if !self.fs.is_tripped() {
                 CheckpointMark::clear(fs)?;
             }
             return Err(error);
@@ -128,8 +131,8 @@ impl Writer {
     fn sweep_stage(&self, inner: &mut Inner) {
         let swept = names_in_stage(&*self.fs).and_then(|names| {
             // What stands in for an unnamed file is somebody's who prepares a body just now.
-            let ours = names.iter().filter(|name| !name.starts_with(STAND_IN));
-            ours.into_iter().try_for_each(|name| {
+            let mut ours = names.iter().filter(|name| !in_stage(name).starts_with(STAND_IN));
+            ours.try_for_each(|name| {
                 let rescued = drop_staged(&*self.fs, name)?;
                 rescued.iter().for_each(|edit| self.counters.rescue(edit));
                 Ok(())

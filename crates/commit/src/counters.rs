@@ -90,7 +90,7 @@ impl Counters {
     }
 
     pub(crate) fn wait(&self) {
-        tracing::trace!(target: EVENTS, "waiting for another commit");
+        tracing::trace!(target: EVENTS, "waited for another commit");
         self.lock().counted.waits += 1;
     }
 
@@ -120,8 +120,14 @@ impl Counters {
     }
 
     /// Adds what was counted to the file, in the writer's turn: if that was not done lately, or at
-    /// the `last` occasion.
-    pub(crate) fn add_to_file(&self, fs: &dyn Fs, last: bool) -> Result<(), FsError> {
+    /// the `last` occasion. Nothing rests on it: what cannot be added now is added later.
+    pub(crate) fn add_to_file(&self, fs: &dyn Fs, last: bool) {
+        if let Err(error) = self.try_to_add(fs, last) {
+            tracing::debug!(target: EVENTS, %error, "cannot write the counters");
+        }
+    }
+
+    fn try_to_add(&self, fs: &dyn Fs, last: bool) -> Result<(), FsError> {
         let mut inner = self.lock();
         let now = fs.now();
         // A clock that was set back makes it due, too.

@@ -12,9 +12,8 @@ use crate::publication::note_stamp;
 use crate::stage::{Dress, owner, place, stage_again};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Displaced, Live, Rescued, STAGE, Swap, View, Writer, is_plainly_was, look,
-    remove_document, rescue, settle, settle_leftover, stage_body_path as in_stage,
-    stage_name_record,
+    CommitError, Live, Rescued, STAGE, Swap, View, Writer, is_plainly_was, look, remove_document,
+    rescue, settle_leftover, stage_body_path as in_stage, stage_name_record,
 };
 
 impl Writer {
@@ -29,10 +28,10 @@ impl Writer {
         let words = words.iter().filter(|(_, word)| !word.outside);
         let (removes, puts): (Vec<_>, Vec<_>) =
             words.partition(|(_, word)| matches!(word.change, Change::Remove(_)));
-        let mut rescued = Vec::new();
+        let tell = |edit: Option<Rescued>| edit.iter().for_each(|edit| self.counters.rescue(edit));
         for (path, word) in removes.iter().chain(&puts) {
             let at = inner.names.swap(word.seq, word.time);
-            rescued.extend(bring(fs, &self.view, path, word, at)?);
+            tell(bring(fs, &self.view, path, word, at)?);
         }
         let by_record: HashMap<(u64, Time), (&str, &Word)> = removes
             .into_iter()
@@ -52,9 +51,8 @@ impl Writer {
             if let Change::Put(put) = &word.change {
                 carry_over(fs, &at, path, word, put)?;
             }
-            rescued.extend(settle_leftover(fs, &at, swap_of(path, word), own, |_, _| false)?);
+            tell(settle_leftover(fs, &at, swap_of(path, word), own, |_, _| false)?);
         }
-        rescued.iter().for_each(|edit| self.counters.rescue(edit));
         self.counters.heal(by_record.len(), inner.state.committed.seq);
         inner.unsettled = true;
         inner.state.published = inner.state.committed.clone();
@@ -66,8 +64,8 @@ impl Writer {
     /// Unlinks what was staged for groups that do not count, before their numbers come again: its
     /// names would belong to other records then.
     ///
-    /// Segments that were not born go with them. Large bodies stay: until the segment that voids it is durable a group can come back, whole,
-    /// with a power cut.
+    /// Segments that were not born go with them. Large bodies stay: until the segment that voids it
+    /// is durable a group can come back, whole, with a power cut.
     pub(crate) fn sweep_void(&self, inner: &mut Inner) -> Result<(), FsError> {
         for name in names_in_stage(&*self.fs)? {
             if stage_name_record(&name).is_some_and(|(seq, _)| seq > inner.state.committed.seq) {
@@ -93,11 +91,7 @@ fn bring(
         Change::Put(put) if is_at_its_path(fs, path, put)? => return Ok(None),
         Change::Put(put) => put,
         Change::Remove(_) => {
-            return match remove_document(fs, path, &at)? {
-                Displaced::Yes => settle(fs, &at, swap, None),
-                Displaced::No => Ok(None),
-                Displaced::Rescued(rescued) => Ok(Some(rescued)),
-            };
+            return remove_document(fs, path, &at)?.settle(fs, &at, swap, None);
         }
     };
     let (dir, attrs) = place(fs, path)?;
@@ -106,11 +100,7 @@ fn bring(
     let staged = stage_again(fs, put, &dir, dress, at)?;
     let displaced = swap.run(fs, &staged)?;
     note_stamp(fs, view, path, &staged)?;
-    match displaced {
-        Displaced::Yes => settle(fs, &staged.at, swap, Some(&staged)),
-        Displaced::No => Ok(None),
-        Displaced::Rescued(rescued) => Ok(Some(rescued)),
-    }
+    displaced.settle(fs, &staged.at, swap, Some(&staged))
 }
 
 /// Somebody changed mode or owner of the document after they were copied, and then it was displaced:

@@ -51,10 +51,10 @@ fn create_layout(fs: &dyn Fs) -> Result<(), FsError> {
             made => made?,
         }
     }
-    // A mark that has gone missing from a store proves nothing, so it is not taken for a clear no.
-    let mark = if fs.list(JOURNAL_DIR)?.is_empty() { "0" } else { "1" };
-    let locks = [OPENING, OPEN, LOCK, TURN].map(|path| (path, ""));
-    for (path, content) in locks.into_iter().chain([(MARK, mark), (GITIGNORE, "*\n")]) {
+    // A mark that says nothing is no clear no: only the opening, which has the locks, writes one. (Two
+    // may be here at once, and a mark that has gone missing from a store proves nothing.)
+    let empty = [OPENING, OPEN, LOCK, TURN, MARK].map(|path| (path, ""));
+    for (path, content) in empty.into_iter().chain([(GITIGNORE, "*\n")]) {
         let file = match fs.create(path) {
             Err(error) if error.is_exists() => fs.open(path, Access::Write)?,
             created => created?,

@@ -5,7 +5,7 @@ use filepact_journal::{Change, Was, Words};
 
 use crate::group::StagedGroup;
 use crate::publish::Swap;
-use crate::{Displaced, Rescued, Staged, Stamped, View, remove_document, settle};
+use crate::{Rescued, Staged, Stamped, View, remove_document};
 
 /// A group that is committed. What could not be published is [healed](crate::Writer) later, by
 /// whoever commits next.
@@ -57,21 +57,21 @@ impl Publication {
         Self(removes)
     }
 
-    /// Publishes all; returns the outside edits that were displaced, each with the transaction that
-    /// did it. The error names the document that could not be published.
+    /// Publishes all; shows each outside edit that was displaced, with the transaction that did it.
+    /// The error names the document that could not be published.
     pub(crate) fn run(
         self,
         fs: &dyn Fs,
         view: &View,
-    ) -> Result<Vec<(u64, Rescued)>, (String, FsError)> {
-        let mut rescued = Vec::new();
+        mut displaced: impl FnMut(u64, Rescued),
+    ) -> Result<(), (String, FsError)> {
         for publish in self.0 {
             match publish.run(fs, view) {
-                Ok(edit) => rescued.extend(edit.map(|edit| (publish.txn, edit))),
+                Ok(edit) => edit.into_iter().for_each(|edit| displaced(publish.txn, edit)),
                 Err(error) => return Err((publish.path, error)),
             }
         }
-        Ok(rescued)
+        Ok(())
     }
 }
 
@@ -86,11 +86,7 @@ impl Publish {
         if let Some(staged) = &self.staged {
             note_stamp(fs, view, &self.path, staged)?;
         }
-        match displaced {
-            Displaced::Yes => settle(fs, &self.at, swap, self.staged.as_ref()),
-            Displaced::No => Ok(None),
-            Displaced::Rescued(rescued) => Ok(Some(rescued)),
-        }
+        displaced.settle(fs, &self.at, swap, self.staged.as_ref())
     }
 }
 

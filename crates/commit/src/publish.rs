@@ -37,6 +37,23 @@ pub enum Displaced {
     Rescued(Rescued),
 }
 
+impl Displaced {
+    /// [Settles](settle) what lies at `at`; returns the edit that is rescued, now or before.
+    pub(crate) fn settle(
+        self,
+        fs: &dyn Fs,
+        at: &str,
+        swap: Swap<'_>,
+        staged: Option<&Staged>,
+    ) -> Result<Option<Rescued>, FsError> {
+        match self {
+            Self::Yes => settle(fs, at, swap, staged),
+            Self::No => Ok(None),
+            Self::Rescued(rescued) => Ok(Some(rescued)),
+        }
+    }
+}
+
 impl Swap<'_> {
     /// Puts the staged file at the path, making missing directories.
     pub fn run(&self, fs: &dyn Fs, staged: &Staged) -> Result<Displaced, FsError> {

@@ -4,7 +4,7 @@ use filepact_fs::{Fs, FsError, Time};
 use filepact_journal::{Hash, Was};
 
 use crate::stage::{Dress, place, stage_copy};
-use crate::{Displaced, Rescued, Stamped, Swap, look, settle};
+use crate::{Rescued, Stamped, Swap, look};
 
 /// How a rewrite ended.
 #[derive(Debug)]
@@ -40,9 +40,6 @@ pub fn rewrite(
         return Ok(Rewritten::Edited);
     }
     let swap = Swap { path, was: Some(&was), txn, time };
-    Ok(Rewritten::Done(match swap.run(fs, &staged)? {
-        Displaced::No => None,
-        Displaced::Rescued(rescued) => Some(rescued),
-        Displaced::Yes => settle(fs, &staged.at, swap, Some(&staged))?,
-    }))
+    let displaced = swap.run(fs, &staged)?;
+    Ok(Rewritten::Done(displaced.settle(fs, &staged.at, swap, Some(&staged))?))
 }

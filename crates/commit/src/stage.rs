@@ -89,7 +89,7 @@ pub(crate) fn stage_existing(
         linked => linked?,
     }
     if let Some(attrs) = dress.attrs {
-        // A body that was read from the journal has none of its own yet; others have them already.
+        // The document may have been saved anew, unchanged, with others; the same are not set again.
         file.set_attrs(attrs)?;
     }
     link(file, at)

@@ -127,10 +127,16 @@ impl Writer {
         let mut words = Words::default();
         words.apply(&appended.group);
         let publication = Publication::new(&words, group);
-        let rescued = publication.run(fs, &self.view).map_err(|(path, source)| {
-            CommitError::Unpublished { txn: appended.last, path, source }
+        let mut rescued = Vec::new();
+        let published = publication.run(fs, &self.view, |txn, edit| {
+            self.counters.rescue(&edit);
+            rescued.push((txn, edit));
+        });
+        published.map_err(|(path, source)| CommitError::Unpublished {
+            txn: appended.last,
+            path,
+            source,
         })?;
-        rescued.iter().for_each(|(_, edit)| self.counters.rescue(edit));
         inner.state.published = inner.state.committed.clone();
         self.write_state(inner).map_err(|source| CommitError::Unknown { source })?;
         self.view.publish();

@@ -134,10 +134,7 @@ impl Writer {
             }
             Waited::Left => return Err(self.locked(began)),
         };
-        if lead.has_waited() {
-            self.counters.wait();
-        }
-        let lock = self.take_lock(began, deadline)?;
+        let lock = self.take_lock(lead.has_waited(), began, deadline)?;
         let mut turn = Turn::new(lock, lead);
         // C3 to C9, for everybody who waits by now.
         let mut inner = self.begin()?;
@@ -158,7 +155,7 @@ impl Writer {
     pub fn take_turn(&self, patience: Duration) -> Result<Turn, CommitError> {
         let turn = self.alone(patience)?;
         drop(self.begin()?);
-        self.add_to_counters(false);
+        self.counters.add_to_file(&*self.fs, false);
         Ok(turn)
     }
 
@@ -166,11 +163,11 @@ impl Writer {
     pub fn commit_in(&self, turn: &Turn, request: Request) -> Result<Committed, CommitError> {
         self.check_process()?;
         let mut inner = self.inner.lock().map_err(|_| CommitError::Poisoned)?;
-        self.ready(&mut inner)?;
         let mut members = VecDeque::from([(turn.lead.ticket(), request)]);
-        let answer = self.commit_group(&mut inner, &mut members).pop();
+        let ready = self.ready(&mut inner);
+        let answer = ready.map(|()| self.commit_group(&mut inner, &mut members).pop());
         self.after_commits(&mut inner);
-        answer.map_or(Err(CommitError::Poisoned), |(_, answer)| answer)
+        answer?.map_or(Err(CommitError::Poisoned), |(_, answer)| answer)
     }
 
     /// Makes every published document durable by itself, so that older journal can go.
@@ -194,13 +191,14 @@ impl Writer {
         lead.take();
         // Who has committed nothing owes nothing, and takes no lock.
         let unsettled = self.lock_inner().unsettled;
-        let checkpoint = match unsettled.then(|| self.take_lock(began, deadline)) {
+        let checkpoint = match unsettled.then(|| self.take_lock(lead.has_waited(), began, deadline))
+        {
             None => Ok(()),
             Some(Err(locked @ CommitError::Locked { .. })) => return Err(locked),
             Some(Err(error)) => Err(error),
             Some(Ok(_lock)) => {
                 let checkpoint = self.begin().and_then(|mut inner| self.checkpoint_now(&mut inner));
-                self.add_to_counters(true);
+                self.counters.add_to_file(&*self.fs, true);
                 checkpoint
             }
         };
@@ -224,7 +222,7 @@ impl Writer {
         let Waited::Leads(mut lead) = self.queue.wait(None, deadline) else {
             return Err(self.locked(began));
         };
-        let lock = self.take_lock(began, deadline)?;
+        let lock = self.take_lock(lead.has_waited(), began, deadline)?;
         lead.take();
         Ok(Turn::new(lock, lead))
     }
@@ -245,34 +243,31 @@ impl Writer {
         })
     }
 
+    /// C2, after the line; `waited` says that there was one.
     fn take_lock(
         &self,
+        mut waited: bool,
         began: Instant,
         deadline: Option<Instant>,
     ) -> Result<Box<dyn Lock>, CommitError> {
-        let taken = take_lock(&*self.fs, deadline, || self.counters.wait())?;
+        let taken = take_lock(&*self.fs, deadline, || waited = true)?;
+        if waited {
+            self.counters.wait();
+        }
         taken.ok_or_else(|| self.locked(began))
     }
 
-    /// Before the lock is let go. The transactions stand whatever becomes of this: a checkpoint that could not begin is tried
-    /// again after the next commit, one that failed has stopped the handle.
+    /// Before the lock is let go. The transactions stand whatever becomes of this: a checkpoint that
+    /// could not begin is tried again after the next commit, one that failed has stopped the handle.
     fn after_commits(&self, inner: &mut Inner) {
-        // A sync that failed on the way to an error of its own is told to everybody.
+        self.tell_of_failure(inner);
         if self.fs.is_tripped() {
-            self.fail(inner);
             return;
         }
         if inner.journal.bytes_since_checkpoint() > self.limits.journal_max {
             inner.deferred = self.checkpoint_now(inner).err().map(|error| error.to_string());
         }
-        self.add_to_counters(false);
-    }
-
-    fn add_to_counters(&self, last: bool) {
-        // Nothing rests on them; what could not be added now is added with the next commits.
-        if let Err(error) = self.counters.add_to_file(&*self.fs, last) {
-            tracing::debug!(target: "filepact", %error, "cannot write the counters");
-        }
+        self.counters.add_to_file(&*self.fs, false);
     }
 
     fn lock_inner(&self) -> MutexGuard<'_, Inner> {

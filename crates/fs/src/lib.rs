@@ -50,3 +50,4 @@ pub use os::OsFs;
 pub use path::{DocPath, InvalidPath, is_reserved, parent_of};
 pub use stamp::{InvalidTime, Kind, Stamp, Stat, Time};
 pub use traits::{Access, Attrs, Entry, Facts, File, Fs, Lock, LockKind, Rename, SyncKind};
+pub use unnamed::STAND_IN;

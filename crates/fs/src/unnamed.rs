@@ -11,6 +11,10 @@ use rustix::io::Errno;
 use crate::beneath::{Dir, Root};
 use crate::os::unique;
 
+/// How the path of a file begins that stands in for one without a name. It is its maker's, who may be
+/// alive, in this process or another: only who has the store alone may sweep it.
+pub const STAND_IN: &str = ".filepact/stage/tmp-";
+
 /// The permission bits of a new file before the umask.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 
@@ -43,7 +47,7 @@ pub(crate) fn create_substitute(
     root: &Arc<Root>,
     parent: &Dir<'_>,
 ) -> io::Result<(OwnedFd, Substitute)> {
-    let path = format!(".filepact/stage/tmp-{}", unique());
+    let path = format!("{STAND_IN}{}", unique());
     let (stage, name) = root.entry(&path)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(&stage, name, flags, NEW_FILE)?;

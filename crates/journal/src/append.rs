@@ -77,6 +77,13 @@ pub struct Appended {
 }
 
 impl Journal {
+    /// Without a tail to write to.
+    fn new(fs: Arc<dyn Fs>, store: &str, progress: Progress) -> Self {
+        let (tail, elders) = (None, None);
+        let store = store.to_owned();
+        Self { fs, store, progress, tail, newest_bytes: 0, elders, stopped: false }
+    }
+
     /// Begins the journal of a new store, whose id is `store`, with a checkpoint of nothing.
     ///
     /// [`JOURNAL_DIR`] is there, under a durable name.
@@ -93,15 +100,7 @@ impl Journal {
         }
         let time = fs.now();
         let begin = Position::new(1, 0, 0, Chain::ZERO);
-        let mut journal = Self {
-            fs,
-            store: store.to_owned(),
-            progress: Progress::begin(begin, 0),
-            tail: None,
-            newest_bytes: 0,
-            elders: None,
-            stopped: false,
-        };
+        let mut journal = Self::new(fs, store, Progress::begin(begin, 0));
         let _ = journal.append(vec![RecordKind::Checkpoint { upto: 0 }], time)?;
         Ok(journal)
     }
@@ -120,15 +119,8 @@ impl Journal {
             }
             (Resume::Tail, Tail::Torn { .. }) | (Resume::Fresh, _) => None,
         };
-        Ok(Self {
-            fs,
-            store: scan.store.clone(),
-            progress: Progress::of(scan),
-            tail,
-            newest_bytes: scan.newest_bytes,
-            elders: None,
-            stopped: false,
-        })
+        let newest_bytes = scan.newest_bytes;
+        Ok(Self { tail, newest_bytes, ..Self::new(fs, &scan.store, Progress::of(scan)) })
     }
 
     /// Joins the journal of a store that others write, as it was [read](crate::read_to) up to what
@@ -137,15 +129,7 @@ impl Journal {
     /// # Errors
     /// What these calls answer.
     pub fn join(fs: Arc<dyn Fs>, scan: &Scan) -> Result<Self, FsError> {
-        let mut journal = Self {
-            fs,
-            store: scan.store.clone(),
-            progress: Progress::of(scan),
-            tail: None,
-            newest_bytes: scan.newest_bytes,
-            elders: None,
-            stopped: false,
-        };
+        let mut journal = Self::new(fs, &scan.store, Progress::of(scan));
         journal.open_tail()?;
         Ok(journal)
     }
@@ -333,11 +317,11 @@ impl Journal {
     /// last, and without these the journal up to there would lack its beginning.
     pub fn remove_elders(&mut self) {
         let Some(checkpoint) = self.elders.take() else { return };
+        // One that cannot be listed or removed is ignored by every scan, and so is one that comes back
+        // because nobody syncs the directory for its sake: the next birth tries again.
         let Ok(segments) = segments_in(&*self.fs) else { return };
         let start = start_of(segments.iter().copied(), checkpoint).unwrap_or(0);
         for first in &segments[..start] {
-            // One that cannot be removed is ignored by every scan, and so is one that comes back
-            // because nobody syncs the directory for its sake: the next birth tries again.
             let _ = self.fs.unlink(&segment_path(*first));
         }
     }

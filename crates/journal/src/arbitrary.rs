@@ -1,9 +1,28 @@
-//! Arbitrary records, for tests.
+//! Records for tests: arbitrary ones, and the plainest.
 
 use filepact_fs::Time;
 use quickcheck::{Arbitrary, Gen};
 
 use crate::{Body, Chain, Commit, Hash, Put, Record, RecordKind, Remove, Was, encode_group};
+
+/// A put of a small body.
+pub(crate) fn put(path: &str, body: &[u8]) -> RecordKind {
+    RecordKind::Put(Put {
+        path: path.into(),
+        len: body.len() as u64,
+        hash: Hash::of(body),
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        was: None,
+        body: Body::Inline(body.into()),
+    })
+}
+
+/// A transaction of one put.
+pub(crate) fn transaction(path: &str, body: &[u8]) -> Vec<RecordKind> {
+    vec![put(path, body), RecordKind::Commit(Commit::default())]
+}
 
 /// The records of one group: whole transactions, and sometimes a checkpoint at the end.
 #[derive(Clone, Debug)]

@@ -120,20 +120,8 @@ impl Word {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arbitrary::put;
     use crate::{Body, Chain, Commit, Position, Record};
-
-    fn put(path: &str, body: &[u8]) -> RecordKind {
-        RecordKind::Put(Put {
-            path: path.into(),
-            len: body.len() as u64,
-            hash: Hash::of(body),
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            was: None,
-            body: Body::Inline(body.into()),
-        })
-    }
 
     fn remove(path: &str) -> RecordKind {
         RecordKind::Remove(Remove { path: path.into(), was: None })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use filepact_commit::{View, WriterParts};
 use filepact_fs::Latched;
-use filepact_journal::{Journal, Mark, Scan, StateFile, read_to};
+use filepact_journal::{Journal, Mark, Reading, Scan, StateFile, read_to};
 
 use crate::{Opened, RecoveryError, Report};
 
@@ -14,15 +14,17 @@ use crate::{Opened, RecoveryError, Report};
 /// The caller holds `opening`, and `open` shared.
 ///
 /// # Errors
-/// [`RecoveryError::Failed`] if a sync has failed since the store was recovered.
+/// [`RecoveryError::Failed`] if a sync has failed since the store was recovered, or `state` is not
+/// theirs.
 pub fn join(fs: Arc<Latched>) -> Result<Opened, RecoveryError> {
     // Past the latch: `state` must be able to say that the store has failed.
     let state_file = StateFile::open(&**fs.inner())?.ok_or(RecoveryError::Failed)?;
     let reader = StateFile::open(&**fs.inner())?.ok_or(RecoveryError::Failed)?;
     let mut last: Option<Mark> = None;
     loop {
-        let state = reader.read()?.ok_or(RecoveryError::Failed)?.state;
-        if state.failed {
+        let Reading { state, trusted_inode, .. } = reader.read()?.ok_or(RecoveryError::Failed)?;
+        // Who has it open reads another file than one that was copied over it.
+        if state.failed || !trusted_inode {
             return Err(RecoveryError::Failed);
         }
         let (scan, journal) = match read(&fs, &state.committed) {

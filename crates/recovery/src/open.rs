@@ -23,9 +23,9 @@ pub struct Opened {
 
 /// Makes the store if there is none and `create` says so, else recovers it.
 ///
-/// The caller holds `opening`, and `open` exclusively. After `Ok` every document is at the journal's last word,
-/// durably, and `state` says so. After an error nothing was changed that the next opening does not
-/// find and finish; if the plan refuses, nothing was changed at all.
+/// The caller holds `opening`, and `open` exclusively. After `Ok` every document is at the journal's
+/// last word, durably, and `state` says so. After an error nothing was changed that the next opening
+/// does not find and finish; if the plan refuses, nothing was changed at all.
 pub fn open(fs: Arc<Latched>, create: bool, inline_max: usize) -> Result<Opened, RecoveryError> {
     match inspect(&*fs)? {
         Some(inspection) => recover(fs, &inspection, inline_max),

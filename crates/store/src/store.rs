@@ -186,7 +186,7 @@ impl Store {
             };
             // Under the lock only another program's edits are in the way; one that edits without
             // end is told of.
-            if retries > optimistic + EXCLUSIVE_RETRIES {
+            if retries > optimistic.saturating_add(EXCLUSIVE_RETRIES) {
                 return Err(conflict.into());
             }
             back_off(retries);

@@ -4,12 +4,14 @@
     reason = "makes a directory from outside, as any program would"
 )]
 
-use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filepact::{Error, Store, Transaction};
+use filepact_fs::{Fs, Lock, LockKind, OsFs};
 use tempfile::TempDir;
+
+use crate::support::put;
 
 const THREADS: usize = 8;
 
@@ -22,31 +24,40 @@ fn store() -> (TempDir, Store) {
     (folder, store)
 }
 
-/// Begins a transaction in each of several threads, and commits them all while somebody else has the
-/// lock, so that they wait in one line. Returns what became of each.
-fn at_once(
-    folder: &TempDir,
-    store: &Store,
-    work: impl Fn(&mut Transaction, usize) -> Result<(), Error> + Sync,
-) -> Vec<Result<u64, Error>> {
-    let other = Store::open(folder.path()).expect("it joins");
-    let held = other.begin_exclusive(Duration::from_secs(10)).expect("nobody has it");
-    let ready = Barrier::new(THREADS + 1);
-    let run = |number| {
-        let mut tx = store.begin()?;
-        work(&mut tx, number)?;
-        ready.wait();
-        Ok(tx.commit()?.txn)
-    };
-    let run = &run;
+/// Commits these in threads of their own while somebody else has the writer lock, so that they wait in
+/// one line, in this order. Returns what became of each.
+fn together(folder: &TempDir, txs: Vec<Transaction>) -> Vec<Result<u64, Error>> {
+    let held = hold(folder);
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || run(number))).collect();
-        ready.wait();
-        // Most of them are in the line by then; the test does not rest on it.
-        thread::sleep(Duration::from_millis(100));
+        let mut threads = Vec::new();
+        for tx in txs {
+            threads.push(scope.spawn(move || tx.commit().map(|committed| committed.txn)));
+            thread::sleep(Duration::from_millis(50));
+        }
         drop(held);
         threads.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
     })
+}
+
+/// The writer lock, as another process has it.
+fn hold(folder: &TempDir) -> Box<dyn Lock> {
+    let fs = OsFs::open(folder.path()).expect("it is a folder");
+    let lock = fs.lock(".filepact/lock", LockKind::Exclusive, Duration::ZERO);
+    lock.expect("it can be locked").expect("nobody has it")
+}
+
+/// The same work in several transactions, each with its number, committed together.
+fn at_once(
+    folder: &TempDir,
+    store: &Store,
+    work: impl Fn(&mut Transaction, usize) -> Result<(), Error>,
+) -> Vec<Result<u64, Error>> {
+    let txs = (0..THREADS).map(|number| {
+        let mut tx = store.begin().expect("the store is open");
+        work(&mut tx, number).expect("nothing stands in the way");
+        tx
+    });
+    together(folder, txs.collect())
 }
 
 #[test]
@@ -160,4 +171,138 @@ fn attack_20_who_runs_out_of_patience_in_the_line_has_changed_nothing() {
         }
     }
     println!("{refused} of {} ran out of patience", 5 * THREADS);
+}
+
+/// Attack 34: members of one group that concern each other.
+#[test]
+fn attack_34_members_of_a_group_that_concern_each_other() {
+    type Work = fn(&mut Transaction) -> Result<(), Error>;
+    // What stands before, the first, the second, whether that one conflicts.
+    let cases: [(&str, Work, Work, &str); 7] = [
+        ("independent", |tx| tx.write_bytes("x", "1"), |tx| tx.write_bytes("y", "2"), "ok"),
+        (
+            "a lost update",
+            |tx| tx.write_bytes("a.json", "1"),
+            |tx| {
+                tx.read_bytes("a.json")?;
+                tx.write_bytes("a.json", "2")
+            },
+            "conflict",
+        ),
+        (
+            "a phantom",
+            |tx| tx.write_bytes("new/z", "1"),
+            |tx| {
+                tx.list("new")?;
+                tx.write_bytes("sum", "0")
+            },
+            "conflict",
+        ),
+        (
+            "an expectation",
+            |tx| tx.write_bytes("x", "1"),
+            |tx| {
+                tx.expect("x", None)?;
+                tx.write_bytes("y", "2")
+            },
+            "conflict",
+        ),
+        (
+            "below a document",
+            |tx| tx.write_bytes("d", "1"),
+            |tx| tx.write_bytes("d/x", "2"),
+            "refused",
+        ),
+        (
+            "above a document",
+            |tx| tx.write_bytes("d/x", "1"),
+            |tx| tx.write_bytes("d", "2"),
+            "refused",
+        ),
+        (
+            "an edit that both have read",
+            |tx| {
+                tx.read_bytes("b.json")?;
+                tx.write_bytes("x", "1")
+            },
+            |tx| {
+                tx.read_bytes("b.json")?;
+                tx.write_bytes("y", "2")
+            },
+            "conflict",
+        ),
+    ];
+    for (name, first, second, expected) in cases {
+        let (folder, store) = store();
+        put(&store, "a.json", b"0");
+        put(&store, "b.json", b"ours");
+        std::fs::write(folder.path().join("b.json"), "an edit").expect("it can be written");
+        let txs = [first, second].map(|work| {
+            let mut tx = store.begin().expect("the store is open");
+            work(&mut tx).expect("nothing stands in the way");
+            tx
+        });
+        let answers = together(&folder, txs.into());
+        assert!(answers[0].is_ok(), "{name}: {answers:?}");
+        match (&answers[1], expected) {
+            (Ok(_), "ok") | (Err(Error::Conflict { .. }), "conflict") => {}
+            (Err(Error::Refused { .. }), "refused") => {}
+            other => panic!("{name}: {other:?}"),
+        }
+        let counts = store.status().expect("it can be read").counts;
+        let largest = if expected == "ok" { 2 } else { 1 };
+        assert_eq!(counts.largest_group, largest, "{name}");
+        let check = store.check().expect("it can be checked");
+        assert_eq!(check.problems, Vec::<String>::new(), "{name}");
+        let outside = store.log().expect("it can be read").iter().filter(|txn| txn.outside).count();
+        assert_eq!(outside, usize::from(name.starts_with("an edit")), "{name}");
+    }
+}
+
+/// A commit that waits while another thread closes the store never runs.
+#[test]
+fn a_commit_that_waited_for_a_close_changes_nothing() {
+    let (folder, store) = store();
+    put(&store, "a.json", b"v1");
+    let held = hold(&folder);
+    let clone = store.clone();
+    let mut late = store.begin().expect("the store is open");
+    late.write_bytes("late", "1").expect("a valid path");
+    let closing = thread::spawn(move || clone.close());
+    thread::sleep(Duration::from_millis(100));
+    let waiting = thread::spawn(move || late.commit().map(|committed| committed.txn));
+    thread::sleep(Duration::from_millis(100));
+    drop(held);
+    closing.join().expect("no panic").expect("it closes");
+    let answer = waiting.join().expect("no panic");
+    assert!(matches!(answer, Err(Error::Poisoned)), "{answer:?}");
+    assert!(!folder.path().join("late").exists());
+}
+
+/// The turnstile: who lets the lock go and wants it again comes after who has waited for it.
+#[test]
+fn who_waits_for_the_lock_gets_it_before_who_has_just_had_it() {
+    let (folder, busy) = store();
+    let other = Store::open(folder.path()).expect("it joins");
+    let fs = OsFs::open(folder.path()).expect("it is a folder");
+    let turnstile_is_free = || {
+        let turn = fs.lock(".filepact/turn", LockKind::Exclusive, Duration::ZERO);
+        turn.expect("it can be locked").is_some()
+    };
+    for round in 0..10 {
+        let held = busy.begin_exclusive(Duration::from_secs(10)).expect("nobody has it");
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| other.write("other.json", &round).expect("it commits").txn);
+            let deadline = Instant::now() + Duration::from_secs(8);
+            while turnstile_is_free() {
+                assert!(Instant::now() < deadline, "who waits stands at no turnstile");
+                thread::yield_now();
+            }
+            // Beyond the short try: asleep, it would be late if it had to race.
+            thread::sleep(Duration::from_millis(20));
+            drop(held);
+            let again = busy.write("busy.json", &round).expect("it commits").txn;
+            assert!(waits.join().expect("no thread panics") < again, "round {round}");
+        });
+    }
 }

@@ -531,7 +531,8 @@ fn a_new_store_is_durable_with_its_first_transaction() {
     let store = open(&sim);
     for world in sim.world().power_cut(&STRICT, 256, 1).worlds {
         assert_eq!(read(&world, ".filepact/.gitignore").as_deref(), Some("*\n"));
-        assert_eq!(read(&world, ".filepact/checkpoint.lock").as_deref(), Some("0"));
+        // What it says was never synced; but it is there, to be locked.
+        assert!(read(&world, ".filepact/checkpoint.lock").is_some());
     }
     put(&store, "a.json", b"v1");
     drop(store);

@@ -10,19 +10,21 @@ mod crash;
 mod edits;
 /// What happens is told and counted.
 mod events;
+/// Failed syncs, and deaths in checkpoints and recoveries, beside others.
+mod failed;
 /// Full disks, failed syncs, short writes, interrupted calls.
 mod faults;
 /// Threads that commit at once.
 mod groups;
 /// What goes wrong without one of the syncs, checks and orders of the protocol.
 mod guards;
+/// What one process left, and what the next one makes of it.
+mod heal;
 /// The machine that lets processes take turns at every call.
 mod interleave;
 /// Any sequence of transactions equals a map.
 mod model;
-/// What goes wrong between processes without one of the checks.
-mod peers;
-/// Several processes on one store.
+/// Several processes share a store.
 mod processes;
 /// What the documentation promises, and what bad input gets.
 mod promises;

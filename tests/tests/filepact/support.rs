@@ -1,9 +1,12 @@
 //! What the tests on the simulated file system share.
 
-use filepact::Store;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use filepact::{Error, Options, Store};
 use filepact_fs::{Access, Fs, Time};
 use filepact_simfs::{Fault, FaultKind, Grain, Moment, Profile, SimFs, When};
-use filepact_tests::crash::open;
+use filepact_tests::crash::{open, options};
+use filepact_tests::steps::Steps;
 
 pub(crate) const STRICT: Profile = Profile::Strict(Grain::Page);
 
@@ -11,6 +14,15 @@ pub(crate) fn put(store: &Store, path: &str, content: &[u8]) {
     let mut tx = store.begin().expect("the store is open");
     tx.write_bytes(path, content).expect("a valid path");
     tx.commit().expect("nothing stands in the way");
+}
+
+/// Commits all of these as one.
+pub(crate) fn commit(store: &Store, changes: &[(&str, &str)]) -> Result<u64, Error> {
+    let mut tx = store.begin()?;
+    for (path, body) in changes {
+        tx.write_bytes(path, *body)?;
+    }
+    Ok(tx.commit()?.txn)
 }
 
 pub(crate) fn read(sim: &SimFs, path: &str) -> Option<String> {
@@ -59,4 +71,42 @@ pub(crate) fn staged(sim: &SimFs) -> Vec<String> {
 pub(crate) fn distrust(sim: &SimFs) {
     let state = sim.read(".filepact/state").expect("it is there");
     sim.replace(".filepact/state", &state);
+}
+
+/// A process that dies before the first call of which `now` says so, by its name and its path.
+pub(crate) fn dies(
+    sim: &SimFs,
+    options: Options,
+    now: impl Fn(&'static str, &str) -> bool + Send + Sync + 'static,
+) -> Store {
+    let actor = sim.actor();
+    let (world, victim) = (sim.clone(), actor.clone());
+    let steps = Steps::new(actor, move |_, op, on| {
+        if now(op, on) {
+            world.kill(&victim);
+        }
+    });
+    options.open_with(steps).expect("it opens")
+}
+
+/// A process that dies before its n-th call of this name on this path.
+pub(crate) fn dies_before(
+    sim: &SimFs,
+    options: Options,
+    op: &'static str,
+    path: &'static str,
+    nth: u32,
+) -> Store {
+    let seen = AtomicU32::new(0);
+    dies(sim, options, move |called, on| {
+        called == op && on == path && seen.fetch_add(1, Ordering::SeqCst) + 1 == nth
+    })
+}
+
+/// A process that dies in the middle of C8, just before it swaps or removes this document.
+pub(crate) fn dies_before_swap(sim: &SimFs, path: &'static str) -> Store {
+    dies(sim, options(), move |op, on| {
+        let names = on.split_once(" -> ");
+        op == "rename" && names.is_some_and(|(from, to)| from == path || to == path)
+    })
 }

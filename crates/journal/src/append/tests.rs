@@ -4,24 +4,11 @@ use filepact_fs::{Access, OsFs};
 use tempfile::TempDir;
 
 use super::*;
+use crate::arbitrary::transaction;
 use crate::faulty::Faulty;
-use crate::{Body, Commit, Hash, Put, ScanError, Words, load, scan, segment_name};
+use crate::{ScanError, Words, load, scan, segment_name};
 
 const STORE: &str = "5eed";
-
-fn transaction(path: &str, body: &[u8]) -> Vec<RecordKind> {
-    let put = Put {
-        path: path.into(),
-        len: body.len() as u64,
-        hash: Hash::of(body),
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        was: None,
-        body: Body::Inline(body.into()),
-    };
-    vec![RecordKind::Put(put), RecordKind::Commit(Commit::default())]
-}
 
 fn store() -> (TempDir, Arc<Faulty>, Journal) {
     let (dir, fs) = Faulty::temp();

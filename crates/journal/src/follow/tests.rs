@@ -2,22 +2,9 @@ use filepact_fs::{Time, write_all};
 use tempfile::TempDir;
 
 use super::*;
+use crate::arbitrary::transaction;
 use crate::faulty::Faulty;
-use crate::{Body, Commit, Hash, Journal, Put, RecordKind, scan};
-
-fn transaction(body: &[u8]) -> Vec<RecordKind> {
-    let put = Put {
-        path: "a".into(),
-        len: body.len() as u64,
-        hash: Hash::of(body),
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        was: None,
-        body: Body::Inline(body.into()),
-    };
-    vec![RecordKind::Put(put), RecordKind::Commit(Commit::default())]
-}
+use crate::{Journal, RecordKind, scan};
 
 fn checkpoint(journal: &mut Journal) {
     let upto = journal.next_seq() - 1;
@@ -26,7 +13,7 @@ fn checkpoint(journal: &mut Journal) {
 }
 
 fn append(journal: &mut Journal, len: usize) -> Group {
-    let appended = journal.append(transaction(&vec![b'x'; len]), Time(0)).unwrap();
+    let appended = journal.append(transaction("a", &vec![b'x'; len]), Time(0)).unwrap();
     journal.remove_elders();
     appended.group
 }

@@ -1,0 +1,182 @@
+//! Failed syncs, and deaths in checkpoints and recoveries, beside others: told to all, or proved anew.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use filepact::Error;
+use filepact_simfs::errno;
+use filepact_tests::crash::{documents, open, options, prepared};
+use filepact_tests::steps::Steps;
+
+use crate::support::{
+    STRICT, commit, dies_before, dies_before_swap, fail, put, read, staged, text,
+};
+
+/// Attack 15: a checkpointer dies with the error of a sync that nobody else will be told of.
+#[test]
+fn attack_15_after_a_checkpoint_that_somebody_died_in_all_is_written_anew() {
+    let sim = prepared();
+    let alive = open(&sim);
+    put(&alive, "a.json", b"v2");
+    put(&alive, "b.json", b"v2");
+    let inode = |path| sim.stat(path).expect("it is there").stamp.ino;
+    let before = (inode("a.json"), inode("b.json"));
+    let dead = dies_before(&sim, options(), "sync", "b.json", 1);
+    dead.checkpoint().expect_err("it dies between the two");
+    assert_eq!(read(&sim, ".filepact/checkpoint.lock").as_deref(), Some("1"));
+    alive.checkpoint().expect("nothing fails any more");
+    assert!(inode("a.json") != before.0 && inode("b.json") != before.1);
+    assert_eq!(read(&sim, ".filepact/checkpoint.lock").as_deref(), Some("0"));
+    assert_eq!(staged(&sim), Vec::<String>::new());
+    drop(alive);
+    sim.evict_all();
+    for world in sim.world().power_cut(&STRICT, 2000, 1).worlds {
+        drop(open(&world));
+        assert_eq!(read(&world, "a.json").as_deref(), Some("v2"));
+        assert_eq!(read(&world, "b.json").as_deref(), Some("v2"));
+    }
+}
+
+/// Attack 15, outside of a checkpoint: the error of a sync of what belongs to all is told to one.
+#[test]
+fn attack_15_a_failed_sync_of_anybodys_document_stops_the_store_for_all() {
+    let body = "acknowledged ".repeat(400);
+    for renames in [false, true] {
+        let sim = prepared();
+        let a = open(&sim);
+        // In the journal it is small, so that no sync of its own has made it durable.
+        let b = options().inline_max(1 << 20).open_with(sim.actor()).expect("it joins");
+        sim.mkdir("deep");
+        put(&b, "deep/x", body.as_bytes());
+        sim.write("deep/by-hand", b"just now");
+        let mut tx = a.begin().expect("the store is open");
+        if renames {
+            tx.rename("deep/x", "moved").expect("it is there");
+            fail(&sim, "sync", "deep/x", errno::IO, false);
+        } else {
+            tx.read_bytes("deep/by-hand").expect("it is there");
+            tx.write_bytes("y", "1").expect("a valid path");
+            fail(&sim, "sync_dir", "deep", errno::IO, false);
+        }
+        let said = tx.commit();
+        assert!(matches!(said, Err(Error::Io { .. })), "{said:?}");
+        drop(a);
+        // The next sync would succeed, and prove nothing.
+        assert!(matches!(b.checkpoint(), Err(Error::Poisoned)));
+        drop(b);
+        sim.evict_all();
+        for world in sim.world().power_cut(&STRICT, 500, 1).worlds {
+            assert_eq!(text(&open(&world), "deep/x").as_deref(), Some(&*body));
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_of_an_edit_that_is_rescued_stops_the_store_for_all() {
+    let sim = prepared();
+    let (a, b) = (open(&sim), open(&sim));
+    put(&a, "a.json", b"v1");
+    sim.write("a.json", b"an edit by hand");
+    let mut tx = a.begin().expect("the store is open");
+    tx.write_bytes("a.json", "v2").expect("a valid path");
+    fail(&sim, "sync", ".filepact/stage", errno::IO, false);
+    assert!(matches!(tx.commit(), Err(Error::Unpublished { .. })));
+    drop(a);
+    assert!(matches!(b.checkpoint(), Err(Error::Poisoned)));
+}
+
+#[test]
+fn an_edit_that_a_checkpoint_writes_anew_is_not_taken_for_a_lost_write() {
+    let sim = prepared();
+    let alive = open(&sim);
+    let committer = open(&sim);
+    put(&committer, "a.json", b"v2");
+    put(&committer, "b.json", b"v2");
+    drop(committer);
+    sim.write("a.json", b"edited by hand");
+    let dead = dies_before(&sim, options(), "sync", "b.json", 1);
+    dead.checkpoint().expect_err("it dies");
+    drop(dead);
+    alive.checkpoint().expect("an edit is no lost write");
+    drop(alive);
+    drop(open(&sim));
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("edited by hand"));
+}
+
+#[test]
+fn a_failed_sync_stops_the_store_for_all_until_all_have_closed_it() {
+    let sim = prepared();
+    let (a, b) = (open(&sim), open(&sim));
+    put(&a, "a.json", b"v1");
+    fail(&sim, "sync", ".filepact/journal", errno::IO, false);
+    assert!(matches!(commit(&a, &[("a.json", "v2")]), Err(Error::CommitUnknown { .. })));
+    assert!(matches!(commit(&b, &[("b.json", "v2")]), Err(Error::Poisoned)));
+    assert!(matches!(options().open_with(sim.actor()), Err(Error::Poisoned)));
+    assert!(matches!(b.checkpoint(), Err(Error::Poisoned)));
+    // Readers go on, with what was committed.
+    assert_eq!(text(&a, "a.json").as_deref(), Some("v1"));
+    assert_eq!(text(&b, "a.json").as_deref(), Some("v1"));
+    assert!(b.status().expect("it can be read").failed);
+    drop(a);
+    assert!(matches!(options().open_with(sim.actor()), Err(Error::Poisoned)), "b has it open");
+    drop(b);
+    let store = open(&sim);
+    put(&store, "b.json", b"v3");
+}
+
+#[test]
+fn readers_go_on_in_a_failed_store_also_of_what_nobody_will_publish() {
+    let sim = prepared();
+    let alive = open(&sim);
+    let dead = dies_before_swap(&sim, "a.json");
+    commit(&dead, &[("a.json", "v2")]).expect_err("it dies");
+    fail(&sim, "sync", "", errno::IO, false);
+    let mut tx = alive.begin().expect("the store is open");
+    tx.write_bytes("large", vec![1; 10_000]).expect_err("its sync fails");
+    let mut tx = alive.begin().expect("the store is open");
+    assert_eq!(tx.read_bytes("a.json").expect("it is there").as_deref(), Some(&b"v2"[..]));
+    let mut reader = tx.reader("a.json").expect("it can be read").expect("it is there");
+    let mut body = String::new();
+    reader.read_to_string(&mut body).expect("it can be read");
+    assert_eq!(body, "v2");
+    let listed = alive.list("").expect("it can be listed").len();
+    assert_eq!(listed, documents(&sim).len());
+}
+
+/// Attack 23: shared does not mean recovered.
+#[test]
+fn attack_23_who_waits_for_a_recovery_that_dies_recovers_itself() {
+    let sim = prepared();
+    let store = open(&sim);
+    commit(&store, &[("a.json", "v2"), ("b.json", "v2")]).expect("nothing fails here");
+    drop(store);
+    let cut = sim.world().power_cut(&STRICT, 500, 1).worlds;
+    let mut died = 0;
+    for world in cut {
+        // One recovers and is killed at each of its changes; meanwhile nobody else gets in.
+        for nth in 1.. {
+            let world = world.fork();
+            let actor = world.actor();
+            let (outside, inner, kill) = (world.clone(), actor.clone(), actor.clone());
+            let changes = AtomicU32::new(0);
+            let steps = Steps::new(inner, move |_, op, _| {
+                let changes_something =
+                    matches!(op, "write" | "rename" | "sync" | "link" | "unlink");
+                if changes_something && changes.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+                    let second = options().open_with(outside.actor());
+                    assert!(matches!(second, Err(Error::Locked { .. })), "{second:?}");
+                    outside.kill(&kill);
+                }
+            });
+            if options().open_with(steps).is_ok() {
+                break;
+            }
+            died += 1;
+            let store = open(&world);
+            assert!(!store.recovery_report().joined);
+            assert_eq!(text(&store, "a.json").as_deref(), Some("v2"));
+            assert_eq!(read(&world, "b.json").as_deref(), Some("v2"));
+        }
+    }
+    assert!(died > 100, "{died}");
+}
