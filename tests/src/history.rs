@@ -25,11 +25,24 @@ pub enum Op {
     Remove,
     /// A document in a directory that is not there yet.
     NewDir,
+    /// Longer, at its own inode.
+    Append,
+    /// The same, by more than `inline_max`.
+    AppendLarge,
 }
 
 /// Every kind of change.
-pub const OPS: [Op; 7] =
-    [Op::New, Op::Replace, Op::Grow, Op::Shrink, Op::Large, Op::Remove, Op::NewDir];
+pub const OPS: [Op; 9] = [
+    Op::New,
+    Op::Replace,
+    Op::Grow,
+    Op::Shrink,
+    Op::Large,
+    Op::Remove,
+    Op::NewDir,
+    Op::Append,
+    Op::AppendLarge,
+];
 
 /// What a transaction does to the first and to the second document.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,13 +79,17 @@ pub fn run(store: &Store, txn: Txn, number: usize, tree: &mut Tree) -> Result<()
     let outcome = store.transact(|tx| {
         after.clone_from(tree);
         for (slot, op) in [("a", txn.0), ("b", txn.1)] {
-            let (path, content) = change(slot, op, number, tree);
-            match content {
-                Some(content) => {
+            let (path, change) = change(slot, op, number, tree);
+            match change {
+                Change::Put(content) => {
                     tx.write_bytes(&path, content.clone())?;
                     after.insert(path, content);
                 }
-                None => {
+                Change::Append(bytes) => {
+                    tx.append(&path, &bytes)?;
+                    after.entry(path).or_default().extend_from_slice(&bytes);
+                }
+                Change::Remove => {
                     tx.remove(&path)?;
                     after.remove(&path);
                 }
@@ -85,20 +102,31 @@ pub fn run(store: &Store, txn: Txn, number: usize, tree: &mut Tree) -> Result<()
     outcome
 }
 
-/// The path that an operation touches, and the content it leaves there.
-fn change(slot: &str, op: Op, number: usize, tree: &Tree) -> (String, Option<Vec<u8>>) {
+/// What an operation does to a path.
+enum Change {
+    Put(Vec<u8>),
+    Append(Vec<u8>),
+    Remove,
+}
+
+/// The path that an operation touches, and what it does there.
+fn change(slot: &str, op: Op, number: usize, tree: &Tree) -> (String, Change) {
     let present = format!("{slot}.json");
     let len = tree.get(&present).map_or(300, Vec::len);
+    let put = |len| Change::Put(body(slot, number, len));
     match op {
-        Op::New => (format!("{slot}-new.json"), Some(body(slot, number, 200))),
-        Op::Replace => (present, Some(body(slot, number, len))),
-        Op::Grow => (present, Some(body(slot, number, len + 700))),
-        Op::Shrink => (present, Some(body(slot, number, len / 2))),
-        Op::Large => (present, Some(body(slot, number, 3 * INLINE_MAX))),
-        Op::NewDir => (format!("new-{slot}/deep/{slot}.json"), Some(body(slot, number, 250))),
+        Op::New => (format!("{slot}-new.json"), put(200)),
+        Op::Replace => (present, put(len)),
+        Op::Grow => (present, put(len + 700)),
+        Op::Shrink => (present, put(len / 2)),
+        Op::Large => (present, put(3 * INLINE_MAX)),
+        Op::NewDir => (format!("new-{slot}/deep/{slot}.json"), put(250)),
+        Op::Append => (present, Change::Append(body(slot, number, 80))),
+        // Over the boundary of a page.
+        Op::AppendLarge => (present, Change::Append(body(slot, number, 3 * INLINE_MAX))),
         // What is gone already cannot be removed again: it comes back.
-        Op::Remove if !tree.contains_key(&present) => (present, Some(body(slot, number, 100))),
-        Op::Remove => (present, None),
+        Op::Remove if !tree.contains_key(&present) => (present, put(100)),
+        Op::Remove => (present, Change::Remove),
     }
 }
 

@@ -80,6 +80,16 @@ The bytes are kept exactly. `*.json` is checked first, for syntax and for duplic
 `--expect`, another content is exit code 3 and nothing has changed.")]
     Put(PutArgs),
 
+    /// Add to the end of a document from a file or stdin, durably; make it if it is absent
+    #[command(after_help = "\
+Examples:
+  echo '{\"paid\": 125}' | filepact append events.jsonl
+  filepact append notes.txt more.txt --note 'what was said today'
+
+The bytes are kept exactly; mind the newline at their end. Others may add to the document at the same
+time, through filepact and without it. Nothing is no change.")]
+    Append(AppendArgs),
+
     /// Remove documents: all of them or, if one is absent, none
     #[command(after_help = "\
 Examples:
@@ -122,9 +132,9 @@ Examples:
   {\"op\":\"commit\",\"note\":\"why\"}
   .
 
-Operations: begin, get, expect, put (json, text or base64), remove, commit, rollback. `json` is
-written indented, with its keys in order and its numbers as they are; `text` and `base64` are
-written as they are, unchecked.
+Operations: begin, get, expect, put and append (json, text or base64), remove, rename (path, to),
+commit, rollback. `json` is written with its keys in order and its numbers as they are: indented by
+put, as one line by append; `text` and `base64` are written as they are, unchecked.
 
 Without `begin` the whole input is one transaction, committed at its end and answered by one more
 line; one that was begun and not committed is dropped at the end. A failed line aborts its
@@ -188,6 +198,19 @@ Examples:
 pub(crate) struct GetArgs {
     /// The document
     pub(crate) path: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppendArgs {
+    /// The document
+    pub(crate) path: String,
+
+    /// Where the bytes come from; `-` is stdin
+    #[arg(default_value = "-", hide_default_value = true)]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) note: NoteArgs,
 }
 
 #[derive(Debug, Args)]

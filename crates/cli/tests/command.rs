@@ -425,7 +425,7 @@ fn a_mistake_in_an_input_without_begin_commits_nothing_of_it() {
         ("", "usage", 2),
         ("{\"op\":", "json", 7),
         (r#"{"op":"put","path":"b","json":{"k":1,"k":2}}"#, "json", 7),
-        (r#"{"op":"append","path":"b","text":"x"}"#, "usage", 2),
+        (r#"{"op":"merge","path":"b","json":{}}"#, "usage", 2),
         (r#"{"op":"commit"}"#, "usage", 2),
         (r#"{"op":"begin"}"#, "usage", 2),
         (r#"{"op":"put","path":"../b","text":"x"}"#, "invalid_path", 2),

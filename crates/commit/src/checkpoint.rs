@@ -111,15 +111,13 @@ impl Writer {
             // A lost write shows as other content under our own stamp, ctime and all, or under the
             // commit's time where this handle has no stamp; other content under another is an
             // outside edit, and now as durable as it would be without us.
-            let Some((hash, _)) = known.content else { continue };
-            let Live::Document { stat, hash: now, .. } = look_past_links(&*self.fs, path)? else {
-                continue;
-            };
+            let Some(holds) = &known.content else { continue };
+            let Some((is_same, stat)) = holds.is_at(&*self.fs, path)? else { continue };
             let ours = match known.stamp {
                 Some(stamp) => stat.stamp == stamp.stamp,
                 None => stat.stamp.mtime == known.time,
             };
-            if now != hash && ours {
+            if !is_same && ours {
                 return Err(CommitError::Lost { path: path.to_string() });
             }
         }

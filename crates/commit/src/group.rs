@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use filepact_fs::{Fs, FsError, Time};
-use filepact_journal::{Body, Commit, Put, RecordKind, Remove};
+use filepact_journal::{Append, Body, Commit, Put, RecordKind, Remove, Was};
 
 use crate::stage::{stage_bytes, stage_existing, stage_link};
 use crate::target::Target;
@@ -23,6 +23,8 @@ pub(crate) struct StagedGroup {
     pub(crate) removals: HashMap<u64, String>,
     /// The names of large bodies, with the seq of their records.
     bodies: Vec<(u64, String)>,
+    /// Where each document ends that is added to, by the seq of the record.
+    ends: Vec<(u64, String, u64)>,
     /// Something that was taken back still has a name in `stage/`.
     pub(crate) litter: bool,
 }
@@ -37,6 +39,7 @@ impl StagedGroup {
             staged: HashMap::new(),
             removals: HashMap::new(),
             bodies: Vec::new(),
+            ends: Vec::new(),
             litter: false,
         }
     }
@@ -87,6 +90,7 @@ impl StagedGroup {
             self.litter |= fs.unlink(&at).is_err();
         }
         self.removals.retain(|seq, _| *seq < from);
+        self.ends.retain(|(seq, ..)| *seq < from);
         self.records.truncate(usize::try_from(from - self.first).expect("a count of records"));
     }
 
@@ -108,9 +112,14 @@ impl StagedGroup {
             let Target { was, attrs, dir } = &validated.targets[&path];
             let at = names.swap(seq, time);
             let (path, was) = (path.to_string(), was.clone());
-            let (content, mode) = match change {
-                Change::Put { content, mode, .. } => (content, mode),
-                Change::Remove => {
+            let (content, mode, was) = match (change, was) {
+                (Change::Put { content, mode, .. }, was) => (content, mode, was),
+                (Change::Append { content }, None) => (content, None, None),
+                (Change::Append { content }, Some(was)) => {
+                    self.add_to(names, path, content, was)?;
+                    continue;
+                }
+                (Change::Remove, was) => {
                     self.removals.insert(seq, at);
                     self.records.push(RecordKind::Remove(Remove { path, was }));
                     continue;
@@ -139,6 +148,33 @@ impl StagedGroup {
             self.records.push(RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body }));
         }
         self.records.push(RecordKind::Commit(Commit { time, note: request.note, outside: false }));
+        Ok(())
+    }
+
+    /// The record of an append to a document that is there; its bytes are added in C8, where it ends.
+    fn add_to(
+        &mut self,
+        names: &mut StageNames,
+        path: String,
+        content: Content,
+        was: Was,
+    ) -> Result<(), FsError> {
+        let seq = self.next();
+        let (len, hash) = (content.len(), content.hash());
+        let body = match content {
+            Content::Inline { bytes, .. } => Body::Inline(bytes),
+            Content::Large { file, .. } | Content::Existing { file, .. } => {
+                let name = names.body();
+                file.link(&stage_body_path(&name))?;
+                self.bodies.push((seq, name.clone()));
+                Body::Staged(name)
+            }
+        };
+        // Earlier members of the group may have added to it.
+        let ends = self.ends.iter().rev().find(|(_, other, _)| *other == path);
+        let offset = ends.map_or(was.size, |(_, _, end)| *end);
+        self.ends.push((seq, path.clone(), offset + len));
+        self.records.push(RecordKind::Append(Append { path, offset, len, hash, was, body }));
         Ok(())
     }
 }

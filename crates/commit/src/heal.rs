@@ -5,15 +5,17 @@
 
 use std::collections::HashMap;
 
-use filepact_fs::{Access, Fs, FsError, Kind, Stat, Time};
-use filepact_journal::{Body, Change, Put, Word};
+use filepact_fs::{Access, Fs, FsError, Kind, Time};
+use filepact_journal::{Added, Base, Body, Change, Put, Word};
 
+use crate::append::finish;
+use crate::live::{Opened, hash_part, open_document, read_steady};
 use crate::publication::note_stamp;
 use crate::stage::{Dress, owner, place, stage_again};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Live, Rescued, STAGE, Swap, View, Writer, is_plainly_was, look, remove_document,
-    rescue, settle_leftover, stage_body_path as in_stage, stage_name_record,
+    CommitError, Rescued, STAGE, Swap, View, Writer, is_plainly_was, remove_document, rescue,
+    settle_leftover, stage_body_path as in_stage, stage_name_record,
 };
 
 impl Writer {
@@ -25,35 +27,38 @@ impl Writer {
         }
         let words = self.view.in_flight();
         // Removals first, as in C8. An outside edit is at its path already.
-        let words = words.iter().filter(|(_, word)| !word.outside);
-        let (removes, puts): (Vec<_>, Vec<_>) =
-            words.partition(|(_, word)| matches!(word.change, Change::Remove(_)));
+        let words = words.iter().filter(|(_, word)| !word.is_outside());
+        let (removes, others): (Vec<_>, Vec<_>) =
+            words.partition(|(_, word)| word.said.is_removal());
+        let words = || removes.iter().chain(&others).copied();
         let tell = |edit: Option<Rescued>| edit.iter().for_each(|edit| self.counters.rescue(edit));
-        for (path, word) in removes.iter().chain(&puts) {
-            let at = inner.names.swap(word.seq, word.time);
-            tell(bring(fs, &self.view, path, word, at)?);
+        for (path, word) in words() {
+            let base = word.said.base.as_ref().filter(|base| !base.outside);
+            match base.map(|base| (base, swap_of(path, word, base))) {
+                None => finish(fs, path, &word.said.appends, word.time)?,
+                Some((base, swap)) => {
+                    let at = inner.names.swap(base.seq, base.time);
+                    tell(bring(fs, &self.view, word, swap, at)?);
+                }
+            }
         }
-        let by_record: HashMap<(u64, Time), (&str, &Word)> = removes
-            .into_iter()
-            .chain(puts)
-            .map(|(path, word)| ((word.seq, word.time), (path, word)))
+        let by_record: HashMap<(u64, Time), (&str, &Word, &Base)> = words()
+            .filter_map(|(path, word)| Some((path, word, word.said.base.as_ref()?)))
+            .map(|(path, word, base)| ((base.seq, base.time), (path, word, base)))
             .collect();
         for name in names_in_stage(fs)? {
             let record = stage_name_record(&name);
-            let Some((path, word)) = record.and_then(|record| by_record.get(&record)) else {
+            let Some((path, word, base)) = record.and_then(|record| by_record.get(&record)) else {
                 continue;
             };
-            let own = match &word.change {
-                Change::Put(put) => Some(put.hash),
-                Change::Remove(_) => None,
-            };
             let at = in_stage(&name);
-            if let Change::Put(put) = &word.change {
-                carry_over(fs, &at, path, word, put)?;
+            if let Change::Put(put) = &base.change {
+                carry_over(fs, &at, path, put, base.time)?;
             }
-            tell(settle_leftover(fs, &at, swap_of(path, word), own, |_, _| false)?);
+            let own = word.said.put().map(|put| put.hash);
+            tell(settle_leftover(fs, &at, swap_of(path, word, base), own, |_, _| Ok(false))?);
         }
-        self.counters.heal(by_record.len(), inner.state.committed.seq);
+        self.counters.heal(words().count(), inner.state.committed.seq);
         inner.unsettled = true;
         inner.state.published = inner.state.committed.clone();
         self.write_state(inner)?;
@@ -78,26 +83,29 @@ impl Writer {
     }
 }
 
-/// Brings a document to its word. It can be repeated at any point.
+/// Brings a document to its word, which replaces what it held before. It can be repeated at any point.
 fn bring(
     fs: &dyn Fs,
     view: &View,
-    path: &str,
     word: &Word,
+    swap: Swap<'_>,
     at: String,
 ) -> Result<Option<Rescued>, FsError> {
-    let swap = swap_of(path, word);
-    let put = match &word.change {
-        Change::Put(put) if is_at_its_path(fs, path, put)? => return Ok(None),
-        Change::Put(put) => put,
-        Change::Remove(_) => {
-            return remove_document(fs, path, &at)?.settle(fs, &at, swap, None);
+    let (path, appends) = (swap.path, &word.said.appends);
+    let put = match word.said.put() {
+        Some(put) if is_at_its_path(fs, path, put, appends)? => {
+            if !appends.is_empty() {
+                finish(fs, path, appends, word.time)?;
+            }
+            return Ok(None);
         }
+        Some(put) => put,
+        None => return remove_document(fs, path, &at)?.settle(fs, &at, swap, None),
     };
     let (dir, attrs) = place(fs, path)?;
     let ids = Some((put.uid, put.gid));
     let dress = Dress { attrs: attrs.as_ref(), mode: Some(put.mode), ids, time: word.time };
-    let staged = stage_again(fs, put, &dir, dress, at)?;
+    let staged = stage_again(fs, &word.said, &dir, dress, at)?;
     let displaced = swap.run(fs, &staged)?;
     note_stamp(fs, view, path, &staged)?;
     displaced.settle(fs, &staged.at, swap, Some(&staged))
@@ -105,13 +113,13 @@ fn bring(
 
 /// Somebody changed mode or owner of the document after they were copied, and then it was displaced:
 /// what took its place gets them, unless they were changed there as well.
-fn carry_over(fs: &dyn Fs, at: &str, path: &str, word: &Word, put: &Put) -> Result<(), FsError> {
+fn carry_over(fs: &dyn Fs, at: &str, path: &str, put: &Put, time: Time) -> Result<(), FsError> {
     let (Some(displaced), Some(document)) = (fs.stat(at)?, fs.stat(path)?) else { return Ok(()) };
     let copied = (put.mode, put.uid, put.gid);
     if owner(&displaced) == copied
         || owner(&document) != copied
         || document.kind != Kind::File
-        || !is_plainly_was(fs, at, &displaced, put.was.as_ref(), word.time)?
+        || !is_plainly_was(fs, at, &displaced, put.was.as_ref(), time)?
     {
         return Ok(());
     }
@@ -119,18 +127,24 @@ fn carry_over(fs: &dyn Fs, at: &str, path: &str, word: &Word, put: &Put) -> Resu
     fs.open(path, Access::Read)?.set_attrs(&attrs)
 }
 
-/// Whether the document has the body that its word says, or had it and was edited in place since: a
-/// large body that shares its inode with its staged name.
-fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put) -> Result<bool, FsError> {
-    let Live::Document { stat, hash, .. } = look(fs, path)? else { return Ok(false) };
-    let Body::Staged(name) = &put.body else { return Ok(hash == put.hash) };
+/// Whether the document begins with the body that its word says, or had it and was edited in place
+/// since: a large body that shares its inode with its staged name.
+fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put, appends: &[Added]) -> Result<bool, FsError> {
+    let Opened::Document(file) = open_document(fs, path)? else { return Ok(false) };
+    let stamp = file.stat()?.stamp;
+    if stamp.size == put.len || stamp.size > put.len && !appends.is_empty() {
+        let read = read_steady(fs, &*file, |file| hash_part(file, 0, put.len))?;
+        if read.content == put.hash {
+            return Ok(true);
+        }
+    }
+    let Body::Staged(name) = &put.body else { return Ok(false) };
     let body = fs.stat(&in_stage(name))?;
-    let is_same = |body: Stat| (body.stamp.dev, body.stamp.ino) == (stat.stamp.dev, stat.stamp.ino);
-    Ok(hash == put.hash || body.is_some_and(is_same))
+    Ok(body.is_some_and(|body| (body.stamp.dev, body.stamp.ino) == (stamp.dev, stamp.ino)))
 }
 
-fn swap_of<'a>(path: &'a str, word: &'a Word) -> Swap<'a> {
-    Swap { path, was: word.change.was(), txn: word.txn, time: word.time }
+fn swap_of<'a>(path: &'a str, word: &'a Word, base: &'a Base) -> Swap<'a> {
+    Swap { path, was: base.change.was(), txn: word.txn, time: base.time }
 }
 
 /// All names in `stage/`.

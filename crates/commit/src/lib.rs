@@ -11,10 +11,12 @@
 //!   touched                C4: may two requests be in one group?
 //!   group, stage           C5: bodies on their way
 //!   publication, publish   C8: the swap
+//!   append                 C8: what is added at the end
 //! prepare                  bodies, before anybody waits         C1
 //! checkpoint, rewrite      so that older journal can go
 //! request, read_set        what a transaction asks for, and what it has seen
 //! live, list, outside      what is at a path now, and is it ours?
+//! holds                    what a document is known to hold, piece by piece
 //! view                     what a handle knows of committed documents, whoever committed them
 //! counters                 how often things have happened
 //! ```
@@ -22,12 +24,14 @@
 //! Redo only: once the journal's sync has returned, a transaction is committed, always. Nothing
 //! here ever takes a committed change back.
 
+mod append;
 mod catch_up;
 mod checkpoint;
 mod counters;
 mod error;
 mod group;
 mod heal;
+mod holds;
 mod layout;
 mod list;
 mod live;
@@ -51,17 +55,20 @@ mod validate;
 mod view;
 mod writer;
 
+pub use append::{are_there, finish, is_torn};
 pub use checkpoint::{CheckpointMark, sync_documents};
 pub use counters::{Counters, Counts};
 pub use error::{CommitError, Refusal};
 pub use heal::drop_staged;
+pub use holds::Holds;
 pub use layout::{
     COUNTERS, GITIGNORE, LOCK, MARK, META, OPEN, OPENING, RESCUED, STAGE, TURN, ensure_layout,
     stage_body_path,
 };
 pub use list::{Listing, list};
 pub use live::{
-    Live, Opened, Steady, hash_file, look, look_past_links, open_document, read_live, read_steady,
+    Live, Opened, Steady, hash_file, hash_part, look, look_past_links, open_document,
+    open_past_links, read_live, read_steady,
 };
 pub use outside::{Rescued, is_plainly_was, rescue, rescued_edits};
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};

@@ -70,6 +70,14 @@ pub fn read_live(fs: &dyn Fs, path: &str) -> Result<Option<(Vec<u8>, Stamped)>, 
     })
 }
 
+/// As [`open_document`], where a link on the way means that there is no document.
+pub fn open_past_links(fs: &dyn Fs, path: &str) -> Result<Opened, FsError> {
+    match open_document(fs, path) {
+        Err(error) if error.is_link() => Ok(Opened::Other(Kind::Link)),
+        opened => opened,
+    }
+}
+
 /// What can be opened at a document's path.
 #[derive(Debug)]
 pub enum Opened {
@@ -137,15 +145,22 @@ pub fn read_steady<T>(
 
 /// The hash of a whole file, read in pieces.
 pub fn hash_file(file: &dyn File) -> Result<Hash, FsError> {
+    hash_part(file, 0, u64::MAX)
+}
+
+/// The hash of `len` bytes of a file from `offset` on, or of as many as there are.
+pub fn hash_part(file: &dyn File, offset: u64, len: u64) -> Result<Hash, FsError> {
     let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 256 * 1024];
-    let mut offset = 0;
-    loop {
-        let read = read_full(file, &mut buffer, offset)?;
+    let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(256 * 1024)];
+    let mut done = 0;
+    while done < len {
+        let rest = usize::try_from(len - done).unwrap_or(usize::MAX).min(buffer.len());
+        let read = read_full(file, &mut buffer[..rest], offset + done)?;
         hasher.update(&buffer[..read]);
-        offset += read as u64;
-        if read < buffer.len() {
-            return Ok(hasher.finish());
+        done += read as u64;
+        if read < rest {
+            break;
         }
     }
+    Ok(hasher.finish())
 }

@@ -1,59 +1,69 @@
 //! C8 for one group: its documents on their way to their paths.
 
 use filepact_fs::{Fs, FsError, Time};
-use filepact_journal::{Change, Was, Words};
+use filepact_journal::{Added, Base, Change, Was, Words};
 
 use crate::group::StagedGroup;
 use crate::publish::Swap;
-use crate::{Rescued, Staged, Stamped, View, remove_document};
+use crate::{Rescued, Staged, Stamped, View, append, remove_document};
 
 /// A group that is committed. What could not be published is [healed](crate::Writer) later, by
 /// whoever commits next.
 #[derive(Debug)]
 pub(crate) struct Publication(Vec<Publish>);
 
-/// One document on its way to its path, or out of it.
+/// One document on its way to its word.
 #[derive(Debug)]
 struct Publish {
     path: String,
     was: Option<Was>,
     txn: u64,
     time: Time,
-    /// What becomes the document; `None` removes it.
-    staged: Option<Staged>,
-    /// Where that lies in `stage/`, and then what it displaced.
-    at: String,
+    step: Step,
+}
+
+/// What is to be done with it.
+#[derive(Debug)]
+enum Step {
+    /// It goes to this name in `stage/`.
+    Remove(String),
+    /// This becomes the document; what it displaces lies in its place then.
+    Swap(Staged),
+    /// It gets longer.
+    Append(Vec<Added>),
 }
 
 impl Publication {
     /// The documents of a group, each once, with its last word.
     pub(crate) fn new(words: &Words, group: &mut StagedGroup) -> Self {
-        let (mut removes, mut puts) = (Vec::new(), Vec::new());
-        // An outside edit is at its path already.
-        for (path, word) in words.iter().filter(|(_, word)| !word.outside) {
-            let (staged, at) = match &word.change {
-                Change::Remove(_) => {
-                    let at = group.removals.remove(&word.seq).expect("every removal has a name");
-                    (None, at)
+        let (mut removes, mut swaps, mut appends) = (Vec::new(), Vec::new(), Vec::new());
+        for (path, word) in words.iter() {
+            let (queue, step) = match &word.said.base {
+                // No group adds to what it makes. An outside edit is at its path already.
+                _ if !word.said.appends.is_empty() => {
+                    (&mut appends, Step::Append(word.said.appends.clone()))
                 }
-                Change::Put(_) => {
-                    let staged = group.staged.remove(&word.seq).expect("every put is staged");
-                    let at = staged.at.clone();
-                    (Some(staged), at)
+                None | Some(Base { outside: true, .. }) => continue,
+                Some(Base { seq, change: Change::Remove(_), .. }) => {
+                    let at = group.removals.remove(seq).expect("every removal has a name");
+                    (&mut removes, Step::Remove(at))
+                }
+                Some(Base { seq, change: Change::Put(_), .. }) => {
+                    let staged = group.staged.remove(seq).expect("every put is staged");
+                    (&mut swaps, Step::Swap(staged))
                 }
             };
-            let queue = if staged.is_some() { &mut puts } else { &mut removes };
             queue.push(Publish {
                 path: path.to_owned(),
-                was: word.change.was().cloned(),
+                was: word.was().cloned(),
                 txn: word.txn,
                 time: word.time,
-                staged,
-                at,
+                step,
             });
         }
         // Removals first: a document may give way to a directory of the same name.
-        removes.append(&mut puts);
+        removes.append(&mut swaps);
+        removes.append(&mut appends);
         Self(removes)
     }
 
@@ -79,14 +89,23 @@ impl Publish {
     fn run(&self, fs: &dyn Fs, view: &View) -> Result<Option<Rescued>, FsError> {
         let swap =
             Swap { path: &self.path, was: self.was.as_ref(), txn: self.txn, time: self.time };
-        let displaced = match &self.staged {
-            Some(staged) => swap.run(fs, staged)?,
-            None => remove_document(fs, &self.path, &self.at)?,
-        };
-        if let Some(staged) = &self.staged {
-            note_stamp(fs, view, &self.path, staged)?;
+        match &self.step {
+            Step::Remove(at) => remove_document(fs, &self.path, at)?.settle(fs, at, swap, None),
+            Step::Swap(staged) => {
+                let displaced = swap.run(fs, staged)?;
+                note_stamp(fs, view, &self.path, staged)?;
+                displaced.settle(fs, &staged.at, swap, Some(staged))
+            }
+            Step::Append(appends) => {
+                let taken = fs.now();
+                let stat = append::add(fs, &self.path, appends, self.time)?;
+                // It has our time where it holds what was committed and nothing of anybody else.
+                if stat.stamp.mtime == self.time {
+                    view.stamp(&self.path, Stamped { stamp: stat.stamp, taken });
+                }
+                Ok(None)
+            }
         }
-        displaced.settle(fs, &self.at, swap, self.staged.as_ref())
     }
 }
 

@@ -148,15 +148,19 @@ pub fn settle_leftover(
     at: &str,
     swap: Swap<'_>,
     own: Option<Hash>,
-    is_ours: impl FnOnce(&Stat, Hash) -> bool,
+    is_ours: impl FnOnce(&Stat, Hash) -> Result<bool, FsError>,
 ) -> Result<Option<Rescued>, FsError> {
     let Some(stat) = fs.stat(at)? else { return Ok(None) };
     let found = match stat.kind {
         Kind::File => Some(hash_file(&*fs.open(at, Access::Read)?)?),
         _ => None,
     };
-    let ours = found.is_some_and(|found| own == Some(found) || is_ours(&stat, found))
-        || is_plainly_was(fs, at, &stat, swap.was, swap.time)?;
+    let ours = match found {
+        Some(found) if own == Some(found) => true,
+        _ if is_plainly_was(fs, at, &stat, swap.was, swap.time)? => true,
+        Some(found) => is_ours(&stat, found)?,
+        None => false,
+    };
     if !ours {
         return rescue(fs, at, swap.path, swap.txn).map(Some);
     }

@@ -18,6 +18,11 @@ pub enum Change {
         /// The document whose attributes it gets, if it is new: it was renamed.
         like: Option<DocPath>,
     },
+    /// The document gets longer by these bytes, or is made of them if it is absent.
+    Append {
+        /// The bytes; never [`Content::Existing`].
+        content: Content,
+    },
     /// The document goes.
     Remove,
 }

@@ -9,8 +9,9 @@ use std::io;
 use filepact_fs::{
     Access, Attrs, File, Fs, FsError, Kind, Stamp, Stat, SyncKind, Time, copy, parent_of, write_all,
 };
-use filepact_journal::{Body, Put};
+use filepact_journal::{Body, Said};
 
+use crate::append::add_to_staged;
 use crate::{CheckpointMark, STAGE, stage_body_path};
 
 /// A body under a name in `stage/`, ready to be swapped with its document.
@@ -116,21 +117,25 @@ pub(crate) fn stage_copy(
     dress_and_link(&*file, dress, at)
 }
 
-/// Stages a body again that no crash has touched: from the journal, or a second link of the file
+/// Stages a document again that no crash has touched: from the journal, or a second link of the file
 /// that its record names.
 pub(crate) fn stage_again(
     fs: &dyn Fs,
-    put: &Put,
+    said: &Said,
     dir: &str,
     dress: Dress<'_>,
     at: String,
 ) -> Result<Staged, FsError> {
-    let Body::Staged(name) = &put.body else { return restage(fs, put, dir, dress, at) };
-    match stage_body(fs, name, at.clone()) {
-        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
-            restage(fs, put, dir, dress, at)
+    match said.put().map(|put| &put.body) {
+        Some(Body::Staged(name)) if said.appends.is_empty() => {
+            match stage_body(fs, name, at.clone()) {
+                Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
+                    restage(fs, said, dir, dress, at)
+                }
+                staged => staged,
+            }
         }
-        staged => staged,
+        _ => restage(fs, said, dir, dress, at),
     }
 }
 
@@ -139,19 +144,32 @@ fn is_unlinkable(error: &FsError) -> bool {
     error.source.kind() == io::ErrorKind::PermissionDenied || error.is_not_found()
 }
 
-/// Stages a body again, from the journal or copied from the name that its record says.
+/// Stages a document again, with all that was added to it: from the journal, or copied from the names
+/// that its records say.
+///
+/// # Panics
+/// If there is no put, or the body lies at its path only.
 pub fn restage(
     fs: &dyn Fs,
-    put: &Put,
+    said: &Said,
     dir: &str,
     dress: Dress<'_>,
     at: String,
 ) -> Result<Staged, FsError> {
+    let put = said.put().expect("what is staged has a body");
+    let file = fs.create_unnamed(dir)?;
     match &put.body {
-        Body::Inline(bytes) => stage_bytes(fs, dir, bytes, dress, at),
-        Body::Staged(name) => stage_copy(fs, &stage_body_path(name), put.len, dir, dress, at),
+        Body::Inline(bytes) => write_all(&*file, bytes, 0)?,
+        Body::Staged(name) => {
+            copy(&*fs.open(&stage_body_path(name), Access::Read)?, &*file, put.len)?;
+        }
         Body::InPlace => unreachable!("a body that lies at its path only is never staged"),
     }
+    add_to_staged(fs, &*file, &said.appends)?;
+    if !matches!(put.body, Body::Inline(_)) {
+        file.sync(SyncKind::All)?;
+    }
+    dress_and_link(&*file, dress, at)
 }
 
 /// A directory to stage a document in, and the attributes of the document, if there is one.

@@ -9,10 +9,10 @@ use crate::group::StagedGroup;
 use crate::publication::Publication;
 use crate::queue::Ticket;
 use crate::request::Answer;
-use crate::touched::Touched;
+use crate::touched::{How, Touched};
 use crate::validate::{Adopted, Validation};
 use crate::writer::{Inner, Member};
-use crate::{CommitError, Committed, Request, Rescued, Writer};
+use crate::{Change, CommitError, Committed, Request, Rescued, Writer};
 
 impl Writer {
     /// C4 to C8 for all members that leave each other alone; the others are left in `waiting`.
@@ -82,10 +82,15 @@ impl Writer {
         if request.changes.is_empty() {
             return Ok(None);
         }
-        let changed: Vec<_> = request.changes.keys().cloned().collect();
+        let changed: Vec<_> =
+            request.changes.iter().map(|(path, change)| (path.clone(), how(change))).collect();
         let txn = group.add(&*self.fs, &mut inner.names, request, &validated)?;
-        touched.add(changed.iter().map(|path| &**path));
-        touched.add(validated.adopted.iter().map(Adopted::path));
+        for (path, how) in changed {
+            // What is made by an append is a new document to everybody else.
+            let is_new = validated.targets[&path].was.is_none();
+            touched.add(&path, if is_new { How::Changed } else { how });
+        }
+        validated.adopted.iter().for_each(|edit| touched.add(edit.path(), How::Changed));
         adopted.extend(validated.adopted);
         Ok(Some(txn))
     }
@@ -164,10 +169,17 @@ impl Writer {
             if let (RecordKind::Put(put), Some(stamp)) = (&edit.record, edit.stamp)
                 && let Some(known) = self.view.known(&put.path)
                 && known.stamp.is_none()
-                && known.content.is_some_and(|(hash, _)| hash == put.hash)
+                && known.content.is_some_and(|holds| holds.hash() == Some(put.hash))
             {
                 self.view.stamp(&put.path, stamp);
             }
         }
+    }
+}
+
+fn how(change: &Change) -> How {
+    match change {
+        Change::Append { .. } => How::Added,
+        Change::Put { .. } | Change::Remove => How::Changed,
     }
 }

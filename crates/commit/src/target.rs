@@ -6,7 +6,7 @@ use filepact_fs::{Access, Attrs, DocPath, FsError, Kind, Stat, parent_of};
 use filepact_journal::{Hash, Was};
 
 use crate::validate::{Validation, by_content};
-use crate::{Change, CommitError, Live, Refusal, Seen, Stamped};
+use crate::{Change, CommitError, Holds, Live, Refusal, Seen, Stamped};
 
 /// A change that can be published.
 #[derive(Debug)]
@@ -50,16 +50,40 @@ impl Validation<'_> {
             Wrong::Refused(refusal) => refuse(refusal),
             Wrong::Io(error) => error.into(),
         })?;
-        let was = self.replaced(path, seen, stat.as_ref())?;
-        let like = match change {
-            Change::Put { like: Some(like), .. } => Some(like),
-            Change::Put { .. } | Change::Remove => None,
-        };
-        let attrs = match stat {
-            Some(_) => self.attrs(path)?,
-            None => like.map(|like| self.attrs(like)).transpose()?.flatten(),
+        let (was, attrs) = match (change, stat) {
+            (Change::Append { .. }, Some(stat)) => (Some(self.added_to(path, seen, &stat)?), None),
+            (Change::Put { like: Some(like), .. }, None) => {
+                (self.replaced(path, seen, None)?, self.attrs(like)?)
+            }
+            (_, None) => (self.replaced(path, seen, None)?, None),
+            (_, Some(stat)) => (self.replaced(path, seen, Some(&stat))?, self.attrs(path)?),
         };
         Ok(Target { was, attrs, dir })
+    }
+
+    /// The version that an append adds to, whoever made it.
+    ///
+    /// Its hash lets recovery tell a torn version from somebody's edit; a large document is not read
+    /// for that.
+    fn added_to(
+        &self,
+        path: &DocPath,
+        seen: Option<&Seen>,
+        stat: &Stat,
+    ) -> Result<Was, CommitError> {
+        // It is added to in place, so that it has to be open to us.
+        drop(self.fs.open(path, Access::Append)?);
+        let known = self
+            .view
+            .known(path)
+            .filter(|known| known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)));
+        let hash = match (seen.and_then(Seen::hash), known.and_then(|known| known.content)) {
+            (Some(hash), _) => Some(hash),
+            (None, Some(holds)) => holds.hash(),
+            (None, None) if stat.stamp.size <= self.inline_max as u64 => self.look(path)?.hash(),
+            (None, None) => None,
+        };
+        Ok(was(stat, hash))
     }
 
     fn attrs(&self, path: &DocPath) -> Result<Option<Attrs>, FsError> {
@@ -93,24 +117,28 @@ impl Validation<'_> {
             let hash = if settled { None } else { self.look(path)?.hash() };
             return Ok(Some(was(stat, hash)));
         };
-        let unchanged = match (stat, known.stamp, known.content) {
-            (None, _, content) => content.is_none(),
-            (Some(_), _, None) => false,
-            (Some(stat), Some(stamped), Some(_)) if stamped.proves(&stat.stamp) => true,
-            (Some(_), _, Some((hash, _))) => match self.look(path)? {
-                Live::Document { stat, taken, hash: now } if now == hash => {
-                    self.view.stamp(path, Stamped { stamp: stat.stamp, taken });
-                    true
-                }
-                _ => false,
-            },
-        };
-        Ok(match (unchanged, stat) {
-            (true, Some(stat)) => Some(was(stat, known.content.map(|(hash, _)| hash))),
-            // The content alone tells the known version: an edit can have kept its inode and put its
-            // time back.
-            _ => known.content.map(|(hash, size)| by_content(hash, size)),
-        })
+        let Some(holds) = known.content else { return Ok(None) };
+        let Some(stat) = stat else { return Ok(Some(by_content(&holds))) };
+        if known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)) {
+            return Ok(Some(was(stat, holds.hash())));
+        }
+        if let Live::Document { stat: now, taken, hash } = self.look(path)?
+            && self.is_same(path, &holds, hash)?
+        {
+            self.view.recognise(path, hash, Stamped { stamp: now.stamp, taken });
+            return Ok(Some(was(stat, Some(hash))));
+        }
+        // The content alone tells the known version: an edit can have kept its inode and put its
+        // time back.
+        Ok(Some(by_content(&holds)))
+    }
+
+    /// Whether the document, whose content has this hash, holds what is known of it.
+    fn is_same(&self, path: &DocPath, holds: &Holds, hash: Hash) -> Result<bool, FsError> {
+        match holds.hash() {
+            Some(known) => Ok(known == hash),
+            None => Ok(matches!(holds.is_at(self.fs, path)?, Some((true, _)))),
+        }
     }
 
     /// The directory to stage in; every directory is looked at once.
@@ -130,7 +158,7 @@ impl Validation<'_> {
             };
             let change = DocPath::new(dir).ok().and_then(|dir| self.request.changes.get(&dir));
             match (state, change) {
-                (_, Some(Change::Put { .. })) => {
+                (_, Some(Change::Put { .. } | Change::Append { .. })) => {
                     return Err(Refusal::BelowFile(dir.to_owned()).into());
                 }
                 (Directory::Usable, _) => return Ok(dir.to_owned()),

@@ -11,8 +11,8 @@ use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
 use crate::target::Target;
 use crate::view::Known;
 use crate::{
-    Change, CheckpointMark, CommitError, Live, Observation, Refusal, Request, Seen, Stamped, View,
-    list, look, read_live, sync_documents,
+    Change, CheckpointMark, CommitError, Holds, Live, Observation, Refusal, Request, Seen, Stamped,
+    View, list, look, read_live, sync_documents,
 };
 
 /// An outside edit that the transaction has read.
@@ -28,6 +28,7 @@ impl Adopted {
         match &self.record {
             RecordKind::Put(put) => &put.path,
             RecordKind::Remove(remove) => &remove.path,
+            RecordKind::Append(append) => &append.path,
             RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => "",
         }
     }
@@ -132,7 +133,7 @@ impl Validation<'_> {
         validated: &mut Validated,
     ) -> Result<(), CommitError> {
         match (self.view.known(path), seen) {
-            (Some(known), seen) if !known.is(seen) => {
+            (Some(known), seen) if !self.is_known(path, &known, seen)? => {
                 validated.adopted.push(self.adopt(path, &known, seen)?);
             }
             // Another process published it, so that this handle had no stamp to know an edit by.
@@ -145,6 +146,28 @@ impl Validation<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether what was seen is what filepact knows.
+    fn is_known(&self, path: &DocPath, known: &Known, seen: &Seen) -> Result<bool, CommitError> {
+        let (holds, hash, stamp) = match (&known.content, seen) {
+            (Some(holds), Seen::Document { hash, stamp }) => (holds, *hash, *stamp),
+            (content, seen) => return Ok(content.is_none() && seen.hash().is_none()),
+        };
+        if let Some(known) = holds.hash() {
+            return Ok(known == hash);
+        }
+        // An append says the hash of its own bytes alone.
+        if let (Some(known), Some(now)) = (known.stamp, stamp)
+            && known.proves(&now.stamp)
+        {
+            return Ok(true);
+        }
+        let is_known = matches!(holds.is_at(self.fs, path)?, Some((true, _)));
+        if let (true, Some(stamp)) = (is_known, stamp) {
+            self.view.recognise(path, hash, stamp);
+        }
+        Ok(is_known)
     }
 
     /// The record of an outside edit that the transaction has read.
@@ -215,15 +238,15 @@ fn changed_lately(stamped: &Stamped) -> bool {
 
 /// The version that filepact knows; without a stamp the content alone tells it.
 fn was_known(known: &Known) -> Option<Was> {
-    let (hash, size) = known.content?;
+    let holds = known.content.as_ref()?;
     Some(match known.stamp {
         Some(Stamped { stamp, .. }) => {
-            Was { size, mtime: stamp.mtime, ino: stamp.ino, hash: Some(hash) }
+            Was { size: holds.len(), mtime: stamp.mtime, ino: stamp.ino, hash: holds.hash() }
         }
-        None => by_content(hash, size),
+        None => by_content(holds),
     })
 }
 
-pub(crate) fn by_content(hash: Hash, size: u64) -> Was {
-    Was { size, mtime: Time::default(), ino: 0, hash: Some(hash) }
+pub(crate) fn by_content(holds: &Holds) -> Was {
+    Was { size: holds.len(), mtime: Time::default(), ino: 0, hash: holds.hash() }
 }

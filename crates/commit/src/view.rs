@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use filepact_fs::{Fs, Time};
 use filepact_journal::{
-    Change, FollowError, Follower, Group, Hash, Progress, Reading, Scan, State, StateFile, Word,
-    Words, read_to,
+    FollowError, Follower, Group, Hash, Progress, Reading, Scan, State, StateFile, Word, Words,
+    read_to,
 };
 
-use crate::{CommitError, Seen, Stamped};
+use crate::{CommitError, Holds, Stamped};
 
 /// What this handle last knew of one document.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub struct Known {
     pub seq: u64,
     /// The time of its commit, which the published file has as its mtime.
     pub time: Time,
-    /// Hash and length of its content; `None` if removed.
-    pub content: Option<(Hash, u64)>,
+    /// What it holds; `None` if removed.
+    pub content: Option<Holds>,
     /// Its stamp, once this handle has seen it with this content; an outside edit shows as a
     /// difference.
     pub stamp: Option<Stamped>,
@@ -68,6 +68,8 @@ struct Inner {
     order: BTreeSet<(u64, Arc<str>)>,
     /// Every word after this seq is among the known.
     reach: u64,
+    /// What holds no seams up to this seq.
+    joined: u64,
     /// The words that may not be at their paths yet.
     in_flight: Arc<Words>,
 }
@@ -231,6 +233,14 @@ impl View {
         inner.publish(committed);
     }
 
+    /// Notes the hash and the stamp of a document that holds what is known of it.
+    pub(crate) fn recognise(&self, path: &str, hash: Hash, seen: Stamped) {
+        if let Some(known) = self.write().known.get_mut(path) {
+            known.content = Some(Holds::whole(seen.stamp.size, Some(hash)));
+            known.stamp = Some(seen);
+        }
+    }
+
     /// Notes the stamp of a document that was seen with the content that is known.
     pub(crate) fn stamp(&self, path: &str, seen: Stamped) {
         if let Some(known) = self.write().known.get_mut(path) {
@@ -265,7 +275,7 @@ impl Inner {
 
     /// Takes in a whole journal instead of what was known: stamps go with it.
     fn begin(&mut self, scan: &Scan, published: u64) {
-        (self.known, self.order) = Default::default();
+        (self.known, self.order, self.joined) = Default::default();
         let mut in_flight = Words::default();
         for group in &scan.groups {
             self.learn_words(group);
@@ -283,10 +293,8 @@ impl Inner {
         let mut words = Words::default();
         words.apply(group);
         for (path, word) in words.iter() {
-            let content = match &word.change {
-                Change::Put(put) => Some((put.hash, put.len)),
-                Change::Remove(_) => None,
-            };
+            let before = self.known.get(path).and_then(|known| known.content.as_ref());
+            let content = Holds::after(before, &word.said);
             self.learn(path, Known { seq: word.seq, time: word.time, content, stamp: None });
         }
     }
@@ -313,10 +321,25 @@ impl Inner {
         }
     }
 
+    /// What is covered by a checkpoint is known as a whole.
+    fn join_pieces(&mut self, upto: u64) {
+        if upto <= self.joined {
+            return;
+        }
+        for (_, path) in
+            self.order.range((self.joined + 1, Arc::from(""))..(upto + 1, Arc::from("")))
+        {
+            let known = self.known.get_mut(path).expect("what is in order is known");
+            known.content.as_mut().into_iter().for_each(Holds::join_pieces);
+        }
+        self.joined = upto;
+    }
+
     /// A checkpoint bounds what must be known. A list needs what is not published, even if it is only
     /// the checkpoint's own record.
     fn forget(&mut self, checkpoint: u64) {
         let upto = checkpoint.min(self.published);
+        self.join_pieces(upto);
         if self.known.len() <= KEPT_STAMPS || upto <= self.reach {
             return;
         }
@@ -325,12 +348,5 @@ impl Inner {
             self.known.remove(&path);
         }
         self.reach = upto;
-    }
-}
-
-impl Known {
-    /// Whether what was seen is the content that filepact knows.
-    pub(crate) fn is(&self, seen: &Seen) -> bool {
-        self.content.map(|(hash, _)| hash) == seen.hash()
     }
 }

@@ -79,6 +79,11 @@ impl Fs for OsFs {
             Access::Write => {
                 self.file(path, open::ordinary(&self.root, path, OFlags::RDWR).at("open", path)?)
             }
+            // Linux appends whatever offset `pwrite` is given.
+            Access::Append => {
+                let flags = OFlags::RDWR | OFlags::APPEND;
+                self.file(path, open::ordinary(&self.root, path, flags).at("open", path)?)
+            }
             Access::ReadDevice => {
                 let (fd, align) = direct::open(&self.root, path).at("open past the cache", path)?;
                 self.file(path, fd).direct(align)

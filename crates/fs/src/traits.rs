@@ -71,7 +71,8 @@ pub trait File: Send + Sync + fmt::Debug {
     /// [`read_full`]: crate::read_full
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
-    /// Writes at `offset`; may be short, may be interrupted. Use [`write_all`].
+    /// Writes at `offset`, or, opened to [append](Access::Append), at the end; may be short, may be
+    /// interrupted. Use [`write_all`].
     ///
     /// [`write_all`]: crate::write_all
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize>;
@@ -124,6 +125,9 @@ pub enum Access {
     ReadDevice,
     /// For reading and writing.
     Write,
+    /// For reading, and for writing at the end, wherever that is by then: the offset of a write
+    /// means nothing, and no byte that somebody else adds at the same time is overwritten.
+    Append,
 }
 
 /// What to make durable.

@@ -3,7 +3,9 @@
 use filepact_fs::Time;
 use quickcheck::{Arbitrary, Gen};
 
-use crate::{Body, Chain, Commit, Hash, Put, Record, RecordKind, Remove, Was, encode_group};
+use crate::{
+    Append, Body, Chain, Commit, Hash, Put, Record, RecordKind, Remove, Was, encode_group,
+};
 
 /// A put of a small body.
 pub(crate) fn put(path: &str, body: &[u8]) -> RecordKind {
@@ -16,6 +18,18 @@ pub(crate) fn put(path: &str, body: &[u8]) -> RecordKind {
         gid: 0,
         was: None,
         body: Body::Inline(body.into()),
+    })
+}
+
+/// An append of a few bytes.
+pub(crate) fn append(path: &str, offset: u64, bytes: &[u8]) -> RecordKind {
+    RecordKind::Append(Append {
+        path: path.into(),
+        offset,
+        len: bytes.len() as u64,
+        hash: Hash::of(bytes),
+        was: Was { size: offset, mtime: Time::default(), ino: 0, hash: None },
+        body: Body::Inline(bytes.into()),
     })
 }
 
@@ -98,29 +112,48 @@ fn time(g: &mut Gen) -> Time {
 fn change(g: &mut Gen) -> RecordKind {
     // Few paths, so that words meet.
     let path = ["a", "b/c", "ü \"quoted\"\\\n", ""][below(g, 4) as usize].to_owned();
-    let was = bool::arbitrary(g).then(|| Was {
+    let replaced = bool::arbitrary(g).then(|| was(g));
+    match below(g, 5) {
+        0 => RecordKind::Remove(Remove { path, was: replaced }),
+        1 => {
+            let (len, hash, body) = match body(g) {
+                (_, hash, Body::InPlace) => (0, hash, Body::Staged(String::arbitrary(g))),
+                body => body,
+            };
+            let offset = u64::arbitrary(g) >> 1;
+            let len = len.min(u64::MAX >> 1);
+            RecordKind::Append(Append { path, offset, len, hash, was: was(g), body })
+        }
+        _ => {
+            let (len, hash, body) = body(g);
+            let (mode, uid, gid) = (u32::arbitrary(g), u32::arbitrary(g), u32::arbitrary(g));
+            RecordKind::Put(Put { path, len, hash, mode, uid, gid, was: replaced, body })
+        }
+    }
+}
+
+fn was(g: &mut Gen) -> Was {
+    Was {
         size: u64::arbitrary(g),
         mtime: time(g),
         ino: u64::arbitrary(g),
         hash: bool::arbitrary(g).then(|| hash(g)),
-    });
-    if below(g, 4) == 0 {
-        return RecordKind::Remove(Remove { path, was });
     }
+}
+
+fn body(g: &mut Gen) -> (u64, Hash, Body) {
     let inline: Option<Vec<u8>> = match below(g, 4) {
         0 => Some(String::arbitrary(g).into_bytes()),
         1 => Some(Vec::arbitrary(g)),
         _ => None,
     };
-    let (len, hash, body) = match inline {
+    match inline {
         Some(bytes) => (bytes.len() as u64, Hash::of(&bytes), Body::Inline(bytes.into())),
         None if bool::arbitrary(g) => {
             (u64::arbitrary(g), hash(g), Body::Staged(String::arbitrary(g)))
         }
         None => (u64::arbitrary(g), hash(g), Body::InPlace),
-    };
-    let (mode, uid, gid) = (u32::arbitrary(g), u32::arbitrary(g), u32::arbitrary(g));
-    RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body })
+    }
 }
 
 fn hash(g: &mut Gen) -> Hash {

@@ -6,7 +6,7 @@
 //! as strings, and never touches one.
 //!
 //! ```text
-//! bytes:    hash   line (crc, chain)   segment (header, names)
+//! bytes:    hash   line (crc, chain)   fields (of each kind)   segment (header, names)
 //! reading:  load -> scan (pure) -> Scan { groups, end, tail } -> words (last say on each path)
 //! writing:  append, birth -> Appended { group }
 //! beside others:  follow (what they have appended), progress (how far), Journal::catch_up
@@ -52,6 +52,7 @@ mod birth;
 mod error;
 #[cfg(test)]
 mod faulty;
+mod fields;
 mod follow;
 mod group;
 mod hash;
@@ -74,8 +75,8 @@ pub use line::{LineError, encode_group};
 pub use load::{Segment, load};
 pub use position::Position;
 pub use progress::Progress;
-pub use record::{Body, Commit, Put, Record, RecordKind, Remove, Was};
+pub use record::{Append, Body, Commit, Put, Record, RecordKind, Remove, Was};
 pub use scan::{Damage, Scan, ScanError, Tail, scan};
 pub use segment::{Header, JOURNAL_DIR, parse_segment_name, segment_name, segment_path};
 pub use state::{Mark, Reading, State, StateFile};
-pub use words::{Change, Word, Words};
+pub use words::{Added, Base, Change, Said, Word, Words};

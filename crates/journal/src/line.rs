@@ -14,6 +14,7 @@
 //! | kind | fields |
 //! | --- | --- |
 //! | `put` | `path`, `len`, `hash`, `mode` (a number), `uid`, `gid`, `was`, and the body: `text` (UTF-8), `base64` (anything else), `staged` (a name in `stage/`), or none of them (known by its hash alone) |
+//! | `append` | `path`, `offset` (where the document ended), `len`, `hash`, `was`, and the body as above, never by its hash alone: bytes added at the end |
 //! | `remove` | `path`, `was` |
 //! | `commit` | `time`, `note` if there is one, `by`: `"outside"` for an adopted outside edit |
 //! | `checkpoint` | `upto` |
@@ -30,14 +31,11 @@
 //! lines that are whole and not the ones that were written here.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use filepact_fs::Time;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::{Body, Chain, Commit, Hash, Hasher, Put, Record, RecordKind, Remove, Was};
+use crate::fields::{AppendFields, CheckpointFields, CommitFields, PutFields, RemoveFields};
+use crate::{Chain, Hasher, Record, RecordKind};
 
 const BEFORE_CRC: &[u8] = b"{\"crc\":\"";
 const BEFORE_REC: &[u8] = b"\",\"rec\":";
@@ -46,8 +44,6 @@ const CRC_DIGITS: usize = 8;
 const CHAIN_DIGITS: usize = 32;
 const BEFORE_CHAIN: &str = ",\"chain\":\"";
 const AFTER_CHAIN: &str = "\"}";
-/// `by` of an adopted outside edit.
-const OUTSIDE: &str = "outside";
 
 /// Why some bytes are not the line that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,7 +130,7 @@ impl Structure {
     /// Takes the next record; `false` if it cannot stand here.
     pub(crate) fn admits(&mut self, record: &Record) -> bool {
         match record.kind {
-            RecordKind::Put(_) | RecordKind::Remove(_) => self.open = true,
+            RecordKind::Put(_) | RecordKind::Append(_) | RecordKind::Remove(_) => self.open = true,
             RecordKind::Commit(_) => self.open = false,
             RecordKind::Checkpoint { upto } => return !self.open && upto < record.seq,
         }
@@ -218,7 +214,7 @@ fn parse_crc(digits: &[u8]) -> Option<u32> {
     u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }
 
-fn malformed(reason: &str) -> LineError {
+pub(crate) fn malformed(reason: &str) -> LineError {
     LineError::Malformed(reason.to_owned())
 }
 
@@ -241,6 +237,7 @@ pub(crate) fn parse_line(line: &[u8], expected: u64) -> Result<Line<'_>, LineErr
     }
     let kind = match &*head.kind {
         "put" => from_json::<PutFields<'_>>(rec)?.decode()?,
+        "append" => from_json::<AppendFields<'_>>(rec)?.decode()?,
         "remove" => from_json::<RemoveFields<'_>>(rec)?.decode(),
         "commit" => from_json::<CommitFields<'_>>(rec)?.decode()?,
         "checkpoint" => from_json::<CheckpointFields>(rec)?.decode(),
@@ -281,6 +278,7 @@ pub(crate) fn highest_synced(bytes: &[u8]) -> Option<u64> {
 fn encode_rec(record: &Record) -> Vec<u8> {
     let kind = match &record.kind {
         RecordKind::Put(_) => "put",
+        RecordKind::Append(_) => "append",
         RecordKind::Remove(_) => "remove",
         RecordKind::Commit(_) => "commit",
         RecordKind::Checkpoint { .. } => "checkpoint",
@@ -288,9 +286,10 @@ fn encode_rec(record: &Record) -> Vec<u8> {
     let head = Head { seq: record.seq, synced: record.synced, kind: kind.into(), chain: None };
     match &record.kind {
         RecordKind::Put(put) => join(&head, &PutFields::of(put)),
+        RecordKind::Append(append) => join(&head, &AppendFields::of(append)),
         RecordKind::Remove(remove) => join(&head, &RemoveFields::of(remove)),
         RecordKind::Commit(commit) => join(&head, &CommitFields::of(commit)),
-        RecordKind::Checkpoint { upto } => join(&head, &CheckpointFields { upto: *upto }),
+        RecordKind::Checkpoint { upto } => join(&head, &CheckpointFields::of(*upto)),
     }
 }
 
@@ -320,185 +319,6 @@ struct Head<'a> {
     kind: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chain: Option<Chain>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PutFields<'a> {
-    #[serde(borrow)]
-    path: Cow<'a, str>,
-    len: u64,
-    hash: Hash,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    #[serde(deserialize_with = "present")]
-    was: Option<WasFields>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    text: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    base64: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    staged: Option<Cow<'a, str>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RemoveFields<'a> {
-    #[serde(borrow)]
-    path: Cow<'a, str>,
-    #[serde(deserialize_with = "present")]
-    was: Option<WasFields>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CommitFields<'a> {
-    #[serde(with = "as_text")]
-    time: Time,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    note: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    by: Option<Cow<'a, str>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CheckpointFields {
-    upto: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WasFields {
-    size: u64,
-    #[serde(with = "as_text")]
-    mtime: Time,
-    ino: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hash: Option<Hash>,
-}
-
-impl<'a> PutFields<'a> {
-    fn of(put: &'a Put) -> Self {
-        let mut fields = Self {
-            path: Cow::Borrowed(&put.path),
-            len: put.len,
-            hash: put.hash,
-            mode: put.mode,
-            uid: put.uid,
-            gid: put.gid,
-            was: put.was.as_ref().map(WasFields::of),
-            text: None,
-            base64: None,
-            staged: None,
-        };
-        match &put.body {
-            Body::Inline(bytes) => match str::from_utf8(bytes) {
-                Ok(text) => fields.text = Some(Cow::Borrowed(text)),
-                Err(_) => fields.base64 = Some(Cow::Owned(BASE64.encode(bytes))),
-            },
-            Body::Staged(name) => fields.staged = Some(Cow::Borrowed(name)),
-            Body::InPlace => {}
-        }
-        fields
-    }
-
-    fn decode(self) -> Result<RecordKind, LineError> {
-        let inline = |bytes: &[u8]| {
-            if bytes.len() as u64 != self.len || Hash::of(bytes) != self.hash {
-                return Err(malformed("its body is not of its length and hash"));
-            }
-            Ok(Body::Inline(Arc::from(bytes)))
-        };
-        let body = match (&self.text, &self.base64, &self.staged) {
-            (Some(text), None, None) => inline(text.as_bytes())?,
-            (None, Some(base64), None) => {
-                let bytes = BASE64.decode(base64.as_bytes());
-                inline(&bytes.map_err(|error| LineError::Malformed(error.to_string()))?)?
-            }
-            (None, None, Some(name)) => Body::Staged(name.clone().into_owned()),
-            (None, None, None) => Body::InPlace,
-            _ => return Err(malformed("it has two bodies")),
-        };
-        Ok(RecordKind::Put(Put {
-            path: self.path.into_owned(),
-            len: self.len,
-            hash: self.hash,
-            mode: self.mode,
-            uid: self.uid,
-            gid: self.gid,
-            was: self.was.map(WasFields::decode),
-            body,
-        }))
-    }
-}
-
-impl<'a> RemoveFields<'a> {
-    fn of(remove: &'a Remove) -> Self {
-        Self { path: Cow::Borrowed(&remove.path), was: remove.was.as_ref().map(WasFields::of) }
-    }
-
-    fn decode(self) -> RecordKind {
-        let was = self.was.map(WasFields::decode);
-        RecordKind::Remove(Remove { path: self.path.into_owned(), was })
-    }
-}
-
-impl<'a> CommitFields<'a> {
-    fn of(commit: &'a Commit) -> Self {
-        let note = commit.note.as_deref().map(Cow::Borrowed);
-        Self { time: commit.time, note, by: commit.outside.then_some(Cow::Borrowed(OUTSIDE)) }
-    }
-
-    fn decode(self) -> Result<RecordKind, LineError> {
-        let outside = match self.by.as_deref() {
-            None => false,
-            Some(OUTSIDE) => true,
-            Some(other) => return Err(LineError::Newer(format!("a commit by `{other}`"))),
-        };
-        let note = self.note.map(Cow::into_owned);
-        Ok(RecordKind::Commit(Commit { time: self.time, note, outside }))
-    }
-}
-
-impl CheckpointFields {
-    fn decode(self) -> RecordKind {
-        RecordKind::Checkpoint { upto: self.upto }
-    }
-}
-
-impl WasFields {
-    fn of(was: &Was) -> Self {
-        Self { size: was.size, mtime: was.mtime, ino: was.ino, hash: was.hash }
-    }
-
-    fn decode(self) -> Was {
-        Was { size: self.size, mtime: self.mtime, ino: self.ino, hash: self.hash }
-    }
-}
-
-/// An option that is written as `null`: without the field it is not a record.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    Option::deserialize(deserializer)
-}
-
-/// A value as the text that it displays as.
-pub(crate) mod as_text {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(crate) fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(crate) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub struct Record {
 pub enum RecordKind {
     /// A document gets this body.
     Put(Put),
+    /// A document gets longer.
+    Append(Append),
     /// A document goes.
     Remove(Remove),
     /// The changes since the last commit are one transaction; its number is this record's seq.
@@ -51,6 +53,23 @@ pub struct Put {
     /// What validation saw at the path; `None` if nothing.
     pub was: Option<Was>,
     /// Where the body is.
+    pub body: Body,
+}
+
+/// Bytes are added at the end of a document that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// The document.
+    pub path: String,
+    /// Where the document ended, and the bytes begin.
+    pub offset: u64,
+    /// How many bytes are added.
+    pub len: u64,
+    /// Hash of these bytes.
+    pub hash: Hash,
+    /// What validation saw at the path.
+    pub was: Was,
+    /// Where the bytes are; never [`Body::InPlace`].
     pub body: Body,
 }
 

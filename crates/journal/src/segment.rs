@@ -21,7 +21,8 @@
 use filepact_fs::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::line::{as_text, from_json, join, push_line, unwrap_line};
+use crate::fields::as_text;
+use crate::line::{from_json, join, push_line, unwrap_line};
 use crate::{Chain, LineError};
 
 /// The directory of the segments, beneath the root.

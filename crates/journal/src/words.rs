@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use filepact_fs::Time;
 
-use crate::{Group, Hash, Put, RecordKind, Remove, Was};
+use crate::{Append, Group, Hash, Put, RecordKind, Remove, Was};
 
 /// The last word on every path that the applied groups name.
 #[derive(Clone, Debug, Default)]
@@ -13,23 +13,45 @@ pub struct Words(BTreeMap<String, Word>);
 /// The journal's last say on a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// The seq of the record.
+    /// The seq of the last record on it.
     pub seq: u64,
     /// The number of its transaction.
     pub txn: u64,
     /// The time of its commit, which a published file has as its mtime.
     pub time: Time,
-    /// An outside edit that was adopted: it was at its path before it was written here.
-    pub outside: bool,
-    /// What it says. Clones share a body in the journal.
-    pub change: Change,
-    /// The hashes that earlier words gave the path: each once, the newest last.
-    pub earlier: Vec<Hash>,
+    /// What the document holds.
+    pub said: Said,
+    /// What earlier words said; of puts with one hash the last. The newest stands last.
+    pub earlier: Vec<Said>,
     /// What validation saw at the path before the first of these words.
     pub oldest: Option<Was>,
 }
 
-/// What a word says of its path.
+/// What a document holds: a body, or whatever it held before, and what was added to it. Clones share
+/// the bodies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The last put or removal; `None` if no record that counts here is one: what the document held
+    /// before, up to the first offset.
+    pub base: Option<Base>,
+    /// The appends since then, in order.
+    pub appends: Vec<Added>,
+}
+
+/// What appends are added to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The seq of the record.
+    pub seq: u64,
+    /// The time of its commit.
+    pub time: Time,
+    /// An outside edit that was adopted: it was at its path before it was written here.
+    pub outside: bool,
+    /// What it says.
+    pub change: Change,
+}
+
+/// What replaces all that a document held before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The document has this body.
@@ -38,30 +60,48 @@ pub enum Change {
     Remove(Remove),
 }
 
+/// One append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The seq of the record.
+    pub seq: u64,
+    /// What it says.
+    pub append: Append,
+}
+
 impl Words {
     /// Takes in the next group.
     pub fn apply(&mut self, group: &Group) {
         for (changes, commit, txn) in group.transactions() {
             for record in changes {
-                let (path, change) = match &record.kind {
-                    RecordKind::Put(put) => (&put.path, Change::Put(put.clone())),
-                    RecordKind::Remove(remove) => (&remove.path, Change::Remove(remove.clone())),
+                let seq = record.seq;
+                let (path, was) = match &record.kind {
+                    RecordKind::Put(put) => (&put.path, put.was.as_ref()),
+                    RecordKind::Remove(remove) => (&remove.path, remove.was.as_ref()),
+                    RecordKind::Append(append) => (&append.path, Some(&append.was)),
                     RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => continue,
                 };
-                let (earlier, oldest) = match self.0.remove(path) {
-                    Some(word) => word.into_past(),
-                    None => (Vec::new(), change.was().cloned()),
-                };
-                let word = Word {
-                    seq: record.seq,
+                let word = self.0.entry(path.clone()).or_insert_with(|| Word {
+                    seq,
                     txn,
                     time: commit.time,
-                    outside: commit.outside,
-                    change,
-                    earlier,
-                    oldest,
-                };
-                self.0.insert(path.clone(), word);
+                    said: Said::default(),
+                    earlier: Vec::new(),
+                    oldest: was.cloned(),
+                });
+                (word.seq, word.txn, word.time) = (seq, txn, commit.time);
+                let (time, outside) = (commit.time, commit.outside);
+                let base = |change| Base { seq, time, outside, change };
+                match &record.kind {
+                    RecordKind::Put(put) => word.replace(base(Change::Put(put.clone()))),
+                    RecordKind::Remove(remove) => {
+                        word.replace(base(Change::Remove(remove.clone())));
+                    }
+                    RecordKind::Append(append) => {
+                        word.said.appends.push(Added { seq, append: append.clone() });
+                    }
+                    RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => {}
+                }
             }
         }
     }
@@ -86,9 +126,13 @@ impl Words {
         self.0.is_empty()
     }
 
-    /// Drops the words whose seq is at most `seq`: a checkpoint covers them.
+    /// Drops what records up to `seq` say: a checkpoint covers them, or all of it is published.
     pub fn clear_upto(&mut self, seq: u64) {
-        self.0.retain(|_, word| word.seq > seq);
+        self.0.retain(|_, word| {
+            word.said.base.take_if(|base| base.seq <= seq);
+            word.said.appends.retain(|added| added.seq > seq);
+            word.seq > seq
+        });
     }
 }
 
@@ -103,24 +147,60 @@ impl Change {
 }
 
 impl Word {
-    /// What its successor has as `earlier` and `oldest`.
-    fn into_past(self) -> (Vec<Hash>, Option<Was>) {
-        let mut hashes = self.earlier;
-        if let Change::Put(put) = self.change {
-            // From the end: a document that goes back and forth finds its hash there.
-            if let Some(at) = hashes.iter().rposition(|hash| *hash == put.hash) {
-                hashes.remove(at);
-            }
-            hashes.push(put.hash);
+    /// What validation saw of the document that this word replaces, or adds to.
+    pub fn was(&self) -> Option<&Was> {
+        match &self.said.base {
+            Some(base) => base.change.was(),
+            None => self.said.appends.first().map(|added| &added.append.was),
         }
-        (hashes, self.oldest)
+    }
+
+    /// An outside edit that was adopted: it was at its path before it was written here.
+    pub fn is_outside(&self) -> bool {
+        self.said.base.as_ref().is_some_and(|base| base.outside) && self.said.appends.is_empty()
+    }
+
+    fn replace(&mut self, base: Base) {
+        let before =
+            std::mem::replace(&mut self.said, Said { base: Some(base), appends: Vec::new() });
+        if before == Said::default() {
+            return;
+        }
+        // From the end: a document that goes back and forth finds its hash there.
+        let same = |said: &Said| before.hash().is_some() && said.hash() == before.hash();
+        if let Some(at) = self.earlier.iter().rposition(same) {
+            self.earlier.remove(at);
+        }
+        if !before.is_removal() {
+            self.earlier.push(before);
+        }
+    }
+}
+
+impl Said {
+    /// The last put, where there is one.
+    pub fn put(&self) -> Option<&Put> {
+        match &self.base {
+            Some(Base { change: Change::Put(put), .. }) => Some(put),
+            _ => None,
+        }
+    }
+
+    /// There is no document.
+    pub fn is_removal(&self) -> bool {
+        matches!(&self.base, Some(Base { change: Change::Remove(_), .. }))
+    }
+
+    /// The hash of all that the document holds; `None` where one record does not say it.
+    pub fn hash(&self) -> Option<Hash> {
+        self.put().filter(|_| self.appends.is_empty()).map(|put| put.hash)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arbitrary::put;
+    use crate::arbitrary::{append, put};
     use crate::{Body, Chain, Commit, Position, Record};
 
     fn remove(path: &str) -> RecordKind {
@@ -146,6 +226,34 @@ mod tests {
         }
     }
 
+    fn hashes(word: &Word) -> Vec<Hash> {
+        word.earlier.iter().map(|said| said.hash().unwrap()).collect()
+    }
+
+    #[test]
+    fn appends_add_to_what_stands_until_it_is_replaced() {
+        let mut words = Words::default();
+        words.apply(&group(1, vec![append("a", 5, b"x"), commit(10, false)]));
+        words.apply(&group(3, vec![append("a", 6, b"y"), commit(20, false)]));
+        let word = words.get("a").unwrap();
+        assert_eq!((word.seq, word.txn, word.time, &word.said.base), (3, 4, Time(20), &None));
+        assert_eq!(word.oldest.as_ref(), word.was());
+        let offsets: Vec<_> = word.said.appends.iter().map(|added| added.append.offset).collect();
+        assert_eq!(offsets, [5, 6]);
+
+        words.apply(&group(5, vec![put("a", b"new"), append("a", 3, b"z"), commit(30, false)]));
+        let word = words.get("a").unwrap();
+        assert_eq!((word.said.put().unwrap().len, word.said.appends.len()), (3, 1));
+        assert_eq!((word.said.hash(), word.earlier.len()), (None, 1));
+
+        let mut published = words.clone();
+        published.clear_upto(5);
+        let word = published.get("a").unwrap();
+        assert_eq!((&word.said.base, word.said.appends.len()), (&None, 1));
+        words.clear_upto(6);
+        assert!(words.is_empty());
+    }
+
     #[test]
     fn the_last_word_on_a_path_counts() {
         let mut words = Words::default();
@@ -157,9 +265,9 @@ mod tests {
         let paths: Vec<_> = words.iter().map(|(path, word)| (path, word.seq, word.txn)).collect();
         assert_eq!(paths, [("a", 4, 5), ("b", 6, 7)]);
         let (a, b) = (words.get("a").unwrap(), words.get("b").unwrap());
-        assert_eq!((a.time, a.outside, b.time), (Time(20), false, Time(30)));
-        assert_eq!(a.earlier, [Hash::of(b"1")]);
-        assert!(matches!(b.change, Change::Remove(_)));
+        assert_eq!((a.time, a.is_outside(), b.time), (Time(20), false, Time(30)));
+        assert_eq!(hashes(a), [Hash::of(b"1")]);
+        assert!(b.said.is_removal());
 
         words.clear_upto(4);
         assert_eq!((words.len(), words.get("a")), (1, None));
@@ -172,8 +280,8 @@ mod tests {
             words.apply(&group(first, vec![put("a", body), commit(0, false)]));
         }
         words.apply(&group(9, vec![remove("a"), commit(0, false)]));
-        let earlier = &words.get("a").unwrap().earlier;
-        assert_eq!(*earlier, [Hash::of(b"2"), Hash::of(b"1"), Hash::of(b"3")]);
+        let earlier = hashes(words.get("a").unwrap());
+        assert_eq!(earlier, [Hash::of(b"2"), Hash::of(b"1"), Hash::of(b"3")]);
     }
 
     #[test]
@@ -181,7 +289,7 @@ mod tests {
         let group = group(1, vec![put("a", b"body"), commit(0, false)]);
         let mut words = Words::default();
         words.apply(&group);
-        let Change::Put(word) = &words.get("a").unwrap().change else { panic!() };
+        let word = words.get("a").unwrap().said.put().unwrap();
         let RecordKind::Put(record) = &group.records[0].kind else { panic!() };
         let (Body::Inline(ours), Body::Inline(theirs)) = (&word.body, &record.body) else {
             panic!()

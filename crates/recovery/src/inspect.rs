@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use filepact_commit::{CheckpointMark, Live, Stamped, hash_file, look_past_links, stage_body_path};
+use filepact_commit::{
+    CheckpointMark, Live, Stamped, are_there, hash_part, is_torn, look_past_links, stage_body_path,
+};
 use filepact_fs::{Access, DocPath, Fs, FsError, Kind, Stat, parent_of};
 use filepact_journal::{
     Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was, Word, Words, load,
@@ -105,15 +107,16 @@ fn inspect_document(
         Live::Absent if is_blocked(fs, path, words)? => Live::Other(Kind::File),
         live => live,
     };
-    let body = match &word.change {
-        Change::Remove(_) => BodyAt::Removed,
-        Change::Put(put) => body_at(fs, put, &live)?,
+    let body = match word.said.base.as_ref().map(|base| &base.change) {
+        Some(Change::Remove(_)) => BodyAt::Removed,
+        Some(Change::Put(put)) => body_at(fs, put, &live)?,
+        None => BodyAt::Before,
     };
     let disk = match &live {
         Live::Absent if body == BodyAt::Removed => OnDisk::Equal,
         Live::Absent => OnDisk::Absent,
         Live::Other(_) => OnDisk::NotAFile,
-        Live::Document { stat, hash, .. } => compare(stat, *hash, word),
+        Live::Document { stat, hash, .. } => compare(fs, path, (stat, *hash), word, standing)?,
     };
     let (stamp, hash) = match live {
         Live::Document { stat, taken, hash } => {
@@ -128,7 +131,7 @@ fn inspect_document(
 fn is_blocked(fs: &dyn Fs, path: &str, words: &Words) -> Result<bool, FsError> {
     let mut dir = parent_of(path);
     while !dir.is_empty() {
-        let goes = words.get(dir).is_some_and(|word| matches!(word.change, Change::Remove(_)));
+        let goes = words.get(dir).is_some_and(|word| word.said.is_removal());
         match fs.stat(dir)? {
             Some(stat) if stat.kind == Kind::Dir => return Ok(false),
             Some(_) if !goes => return Ok(true),
@@ -151,42 +154,82 @@ fn body_at(fs: &dyn Fs, put: &Put, live: &Live) -> Result<BodyAt, FsError> {
     {
         return Ok(BodyAt::Document);
     }
-    let hash = hash_file(&*fs.open(&staged, Access::Read)?)?;
+    // Cut to its length: the document may have shared the inode, and have been added to.
+    let hash = hash_part(&*fs.open(&staged, Access::Read)?, 0, put.len)?;
     Ok(if hash == put.hash { BodyAt::Staged } else { BodyAt::Nowhere })
 }
 
 /// Equal by content; else, what kind of other content it is.
-fn compare(stat: &Stat, hash: Hash, word: &Word) -> OnDisk {
-    let put = match &word.change {
-        Change::Put(put) => Some(put),
-        Change::Remove(_) => None,
+fn compare(
+    fs: &dyn Fs,
+    path: &str,
+    (stat, hash): (&Stat, Hash),
+    word: &Word,
+    standing: Standing,
+) -> Result<OnDisk, FsError> {
+    let put = word.said.put();
+    let appends = &word.said.appends;
+    let our_time = stat.stamp.mtime == word.time;
+    let begins = match put {
+        Some(put) if appends.is_empty() => put.hash == hash,
+        Some(put) => begins_with(fs, path, put)?,
+        None => !appends.is_empty(),
     };
-    if put.is_some_and(|put| put.hash == hash) {
-        OnDisk::Equal
-    } else if put.is_some() && stat.stamp.mtime == word.time {
+    if begins {
+        return Ok(if are_there(fs, &*fs.open(path, Access::Read)?, appends)? {
+            OnDisk::Equal
+        } else if standing != Standing::Published || our_time {
+            OnDisk::Short
+        } else {
+            OnDisk::Foreign
+        });
+    }
+    Ok(if put.is_some() && our_time {
         OnDisk::LostWrite
-    } else if is_earlier(stat, hash, word) || is_zeros(stat.stamp.size, hash) {
+    } else if is_earlier(fs, path, (stat, hash), word)? {
         OnDisk::Old
     } else {
         OnDisk::Foreign
-    }
+    })
 }
 
-/// Whether it is a version that the path had before, as far back as the last checkpoint's.
-pub(crate) fn is_earlier(stat: &Stat, hash: Hash, word: &Word) -> bool {
+fn begins_with(fs: &dyn Fs, path: &str, put: &Put) -> Result<bool, FsError> {
+    let file = fs.open(path, Access::Read)?;
+    Ok(file.stat()?.stamp.size >= put.len && hash_part(&*file, 0, put.len)? == put.hash)
+}
+
+/// Whether the file at `at` is a version that the path had before, as far back as the last
+/// checkpoint's, or what a power cut has made of one, or of the word itself.
+pub(crate) fn is_earlier(
+    fs: &dyn Fs,
+    at: &str,
+    (stat, hash): (&Stat, Hash),
+    word: &Word,
+) -> Result<bool, FsError> {
     let is = |was: &Was| match was.hash {
         Some(known) => hash == known,
         None => {
             (stat.stamp.size, stat.stamp.mtime, stat.stamp.ino) == (was.size, was.mtime, was.ino)
         }
     };
-    word.change.was().is_some_and(is)
+    if word.was().is_some_and(is)
         || word.oldest.as_ref().is_some_and(is)
-        || word.earlier.contains(&hash)
+        || word.earlier.iter().any(|said| said.hash() == Some(hash))
+        || is_zeros(stat.stamp.size, hash)
+    {
+        return Ok(true);
+    }
+    let file = fs.open(at, Access::Read)?;
+    for said in word.earlier.iter().chain([&word.said]) {
+        if is_torn(fs, &*file, said)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// An empty file, or nothing but zeros: what a power cut makes of a file that was never synced.
-pub(crate) fn is_zeros(size: u64, hash: Hash) -> bool {
+fn is_zeros(size: u64, hash: Hash) -> bool {
     let zeros = [0; 64 * 1024];
     let mut hasher = Hasher::new();
     let mut left = size;

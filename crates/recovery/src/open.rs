@@ -168,7 +168,7 @@ fn found(inspection: &Inspection, planned: &[Planned]) -> Report {
     for planned in planned {
         match planned.row.action {
             Action::Adopt => report.adopted.push(planned.path.clone()),
-            Action::Redo(_) => {
+            Action::Redo(_) | Action::Extend => {
                 report.replayed.extend(inspection.words.get(&planned.path).map(|word| word.txn));
             }
             _ => {}

@@ -31,13 +31,18 @@ pub enum BodyAt {
     InPlace,
     /// The word is a removal.
     Removed,
+    /// Nothing but appends: the document itself is older.
+    Before,
 }
 
 /// What stands at a path, held against the journal's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDisk {
-    /// The word's content, by hash; for a removal, nothing.
+    /// The word's content, by hash, and all that was added to it; for a removal, nothing.
     Equal,
+    /// All that was there before the appends, which are not there, or in part, and not because
+    /// somebody has cut them off.
+    Short,
     /// Nothing, where there should be a document.
     Absent,
     /// Another content under the word's own time: a write that the disk lost.
@@ -74,6 +79,8 @@ pub enum Action {
     Rewrite,
     /// Publish the word again.
     Redo(Displace),
+    /// Add what was added, where it is missing.
+    Extend,
     /// Record what is there as an outside edit.
     Adopt,
     /// Leave what is there, and say so.
@@ -113,9 +120,9 @@ pub struct Planned {
 
 /// The table. Read it from the top: the first line that fits decides.
 pub fn decide(facts: Facts) -> Row {
-    use Action::{Adopt, Keep, Leave, Redo, Refuse, Rewrite, Verify};
-    use BodyAt::{Document, InPlace, Journal, Nowhere, Removed, Staged};
-    use OnDisk::{Absent, Equal, Foreign, LostWrite, NotAFile, Old};
+    use Action::{Adopt, Extend, Keep, Leave, Redo, Refuse, Rewrite, Verify};
+    use BodyAt::{Before, Document, InPlace, Journal, Nowhere, Removed, Staged};
+    use OnDisk::{Absent, Equal, Foreign, LostWrite, NotAFile, Old, Short};
     use Standing::{Committed, Failed, Published, Untrusted};
 
     let Facts { body, disk, standing } = facts;
@@ -126,6 +133,10 @@ pub fn decide(facts: Facts) -> Row {
         (_, Equal, Untrusted) => row(Verify, "it reads as it should; the device has to say so too"),
         (_, Equal, Failed) => row(Rewrite, "a sync failed: what reads well may not be on the disk"),
 
+        (Journal | Staged | Document | Nowhere | InPlace | Before, Short, _) => {
+            row(Extend, "what was added to it is not all there")
+        }
+
         (Journal | Staged, LostWrite, Published) => {
             row(Redo(Displace::Rescue), "the time is ours, the content not: a write the disk lost")
         }
@@ -135,6 +146,9 @@ pub fn decide(facts: Facts) -> Row {
             row(Leave, "an outside edit recorded by its hash alone was changed again")
         }
         (Document, _, _) => row(Leave, "the large body itself was edited in place"),
+        (Before, Absent, _) => row(Extend, "it is gone, and what was added to it stays"),
+        (Before, NotAFile, _) => row(Refuse, "what stands at its path is no file; move it"),
+        (Before, _, _) => row(Leave, "what was added to it stands in another content"),
         (Nowhere, _, _) => row(Refuse, "the body is neither at its path nor in its staged file"),
         (Journal | Staged, NotAFile, _) => {
             row(Refuse, "what stands at its path is no file, or a file is in the way; move it")
@@ -146,7 +160,7 @@ pub fn decide(facts: Facts) -> Row {
         (Journal | Staged, LostWrite, _) => {
             row(Redo(Displace::Drop), "its write was lost: the time is ours, the content not")
         }
-        (Journal | Staged | Removed, Foreign, _) | (Removed, LostWrite, _) => {
+        (Journal | Staged | Removed, Foreign, _) | (Removed, LostWrite | Short, _) => {
             row(Redo(Displace::Rescue), "another content stands there, perhaps somebody's edit")
         }
     }
@@ -166,6 +180,7 @@ impl fmt::Display for Action {
             Self::Rewrite => "rewrite",
             Self::Redo(Displace::Drop) => "redo",
             Self::Redo(Displace::Rescue) => "redo, rescue",
+            Self::Extend => "add",
             Self::Adopt => "adopt",
             Self::Leave => "leave",
             Self::Refuse => "refuse",
@@ -177,16 +192,18 @@ impl fmt::Display for Action {
 mod tests {
     use super::*;
 
-    const BODIES: [BodyAt; 6] = [
+    const BODIES: [BodyAt; 7] = [
         BodyAt::Journal,
         BodyAt::Staged,
         BodyAt::Document,
         BodyAt::Nowhere,
         BodyAt::InPlace,
         BodyAt::Removed,
+        BodyAt::Before,
     ];
-    const DISKS: [OnDisk; 6] = [
+    const DISKS: [OnDisk; 7] = [
         OnDisk::Equal,
+        OnDisk::Short,
         OnDisk::Absent,
         OnDisk::LostWrite,
         OnDisk::Old,
@@ -268,7 +285,7 @@ mod tests {
             let can = matches!(facts.body, BodyAt::Journal | BodyAt::Staged)
                 && !matches!(facts.disk, OnDisk::Equal | OnDisk::NotAFile);
             if can && facts.standing != Standing::Published {
-                assert!(matches!(action, Action::Redo(_)), "{facts:?}");
+                assert!(matches!(action, Action::Redo(_) | Action::Extend), "{facts:?}");
             }
         }
     }
@@ -282,6 +299,7 @@ mod tests {
             Action::Rewrite => 'w',
             Action::Redo(Displace::Drop) => 'd',
             Action::Redo(Displace::Rescue) => 'r',
+            Action::Extend => 'e',
             Action::Adopt => 'a',
             Action::Leave => 'l',
             Action::Refuse => 'x',
@@ -299,15 +317,16 @@ mod tests {
                 .collect();
             table += &format!("{:<9}{}\n", format!("{body:?}"), cells.join(" "));
         }
-        // disks:  Equal Absent LostWrite Old Foreign NotAFile
+        // disks:  Equal Short Absent LostWrite Old Foreign NotAFile
         assert_eq!(
             table,
-            "Journal  kkvw addd rddd addd arrr axxx\n\
-             Staged   kkvw addd rddd addd arrr axxx\n\
-             Document kkvw alll alll alll alll alll\n\
-             Nowhere  kkvw axxx axxx axxx axxx axxx\n\
-             InPlace  kkvw alll alll alll alll alll\n\
-             Removed  kkkk kkkk arrr addd arrr kkkk\n"
+            "Journal  kkvw eeee addd rddd addd arrr axxx\n\
+             Staged   kkvw eeee addd rddd addd arrr axxx\n\
+             Document kkvw eeee alll alll alll alll alll\n\
+             Nowhere  kkvw eeee axxx axxx axxx axxx axxx\n\
+             InPlace  kkvw eeee alll alll alll alll alll\n\
+             Removed  kkkk arrr kkkk arrr addd arrr kkkk\n\
+             Before   kkvw eeee aeee alll alll alll axxx\n"
         );
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use filepact_commit::{
-    Displaced, Dress, Known, Live, Rewritten, STAGE, StageNames, Staged, Stamped, Swap,
-    drop_staged, hash_file, look_past_links, place, remove_document, rescue, restage, rewrite,
-    settle, settle_leftover, stage_name_record, sync_documents,
+    Displaced, Dress, Holds, Known, Live, Rewritten, STAGE, StageNames, Staged, Stamped, Swap,
+    drop_staged, finish, hash_file, look_past_links, place, remove_document, rescue, restage,
+    rewrite, settle, settle_leftover, stage_name_record, sync_documents,
 };
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat};
-use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Word, Words};
+use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
-use crate::inspect::{Inspected, is_earlier, is_zeros};
+use crate::inspect::{Inspected, is_earlier};
 use crate::{Action, BodyAt, Displace, Inspection, Planned, RecoveryError, Report, Standing};
 
 /// What running a plan works with.
@@ -37,9 +37,16 @@ impl Run<'_> {
                 Action::Verify => self.give_back(path)?,
                 Action::Rewrite => {
                     self.give_back(path)?;
-                    self.rewrite(path, report)?;
+                    self.rewrite(path, self.inspected(path), report)?;
                 }
-                Action::Leave => report.left.push(path.clone()),
+                Action::Extend => {
+                    self.give_back(path)?;
+                    self.extend(path)?;
+                }
+                Action::Leave => {
+                    report.left.push(path.clone());
+                    self.extend(path)?;
+                }
                 Action::Keep | Action::Adopt | Action::Refuse => {}
             }
         }
@@ -54,9 +61,17 @@ impl Run<'_> {
         report: &mut Report,
     ) -> Result<bool, RecoveryError> {
         let mut rewritten = false;
-        for Planned { path, row, .. } in planned {
-            if row.action == Action::Verify && self.device_hash(path)? != self.document(path).hash {
-                self.rewrite(path, report)?;
+        for Planned { path, row, facts } in planned {
+            let (seen, proves) = match (row.action, facts.standing) {
+                (Action::Verify, _) => (self.inspected(path), true),
+                // A failed sync leaves nothing that reading could prove.
+                (Action::Extend, Standing::Failed) => (self.look_again(path)?, false),
+                (Action::Extend, Standing::Untrusted) => (self.look_again(path)?, true),
+                _ => continue,
+            };
+            let hash = seen.map(|(_, hash)| hash);
+            if !proves || self.device_hash(path)? != hash {
+                self.rewrite(path, seen, report)?;
                 rewritten = true;
             }
         }
@@ -67,15 +82,13 @@ impl Run<'_> {
     pub(crate) fn adopted(&self, planned: &[Planned]) -> Result<Vec<RecordKind>, RecoveryError> {
         let mut records = Vec::new();
         for Planned { path, .. } in planned.iter().filter(|p| p.row.action == Action::Adopt) {
-            let was = match &self.word(path).change {
-                Change::Put(put) => Some(filepact_journal::Was {
-                    size: put.len,
-                    mtime: self.word(path).time,
-                    ino: 0,
-                    hash: Some(put.hash),
-                }),
-                Change::Remove(_) => None,
-            };
+            let word = self.word(path);
+            let was = Holds::after(None, &word.said).map(|holds| Was {
+                size: holds.len(),
+                mtime: word.time,
+                ino: 0,
+                hash: holds.hash(),
+            });
             let found = self.document(path);
             let (Some(hash), Some(stamp)) = (found.hash, found.stamp) else {
                 records.push(RecordKind::Remove(Remove { path: path.clone(), was }));
@@ -117,10 +130,7 @@ impl Run<'_> {
         let mut known: HashMap<String, Known> = words
             .iter()
             .map(|(path, word)| {
-                let content = match &word.change {
-                    Change::Put(put) => Some((put.hash, put.len)),
-                    Change::Remove(_) => None,
-                };
+                let content = Holds::after(None, &word.said);
                 (path.to_owned(), Known { seq: word.seq, time: word.time, content, stamp: None })
             })
             .collect();
@@ -128,7 +138,7 @@ impl Run<'_> {
             let (content, stamp) = match look_past_links(self.fs, path)? {
                 Live::Document { stat, taken, hash } => {
                     let stamped = Stamped { stamp: stat.stamp, taken };
-                    (Some((hash, stat.stamp.size)), Some(stamped))
+                    (Some(Holds::whole(stat.stamp.size, Some(hash))), Some(stamped))
                 }
                 Live::Absent | Live::Other(_) => (None, None),
             };
@@ -166,15 +176,20 @@ impl Run<'_> {
             let (path, was, hash) = match &record.kind {
                 RecordKind::Put(put) => (&put.path, put.was.as_ref(), Some(put.hash)),
                 RecordKind::Remove(remove) => (&remove.path, remove.was.as_ref(), None),
+                RecordKind::Append(append) => (&append.path, Some(&append.was), None),
                 RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => continue,
             };
             let word = self.inspection.words.get(path);
             let swap = Swap { path, was, txn, time };
-            // A power cut also leaves what was never whole.
+            // A power cut also leaves what was never whole; and what the document holds as well can
+            // go without a loss.
             let is_ours = |stat: &Stat, found| {
-                is_zeros(stat.stamp.size, found)
-                    || stat.stamp.mtime == time
-                    || word.is_some_and(|word| is_earlier(stat, found, word))
+                Ok(stat.stamp.mtime == time
+                    || look_past_links(self.fs, path)?.hash() == Some(found)
+                    || match word {
+                        Some(word) => is_earlier(self.fs, &at, (stat, found), word)?,
+                        None => false,
+                    })
             };
             match settle_leftover(self.fs, &at, swap, hash, is_ours)? {
                 None => report.swept += 1,
@@ -211,14 +226,12 @@ impl Run<'_> {
         report: &mut Report,
     ) -> Result<(), RecoveryError> {
         let word = self.word(path).clone();
-        let at = self.names.swap(word.seq, word.time);
-        let put = match &word.change {
-            Change::Put(put) => put,
-            Change::Remove(remove) => {
-                let displaced = remove_document(self.fs, path, &at)?;
-                let swap = Swap { path, was: remove.was.as_ref(), txn: word.txn, time: word.time };
-                return self.settle(swap, &at, displaced, displace, None, report);
-            }
+        let base = word.said.base.as_ref().expect("what is redone has a body, or goes");
+        let at = self.names.swap(base.seq, base.time);
+        let swap = Swap { path, was: base.change.was(), txn: word.txn, time: base.time };
+        let Change::Put(put) = &base.change else {
+            let displaced = remove_document(self.fs, path, &at)?;
+            return self.settle(swap, &at, displaced, displace, None, report);
         };
         let (dir, mut attrs) = place(self.fs, path)?;
         if let (Some(attrs), Standing::Untrusted | Standing::Failed) =
@@ -233,8 +246,7 @@ impl Run<'_> {
             ids: Some((put.uid, put.gid)),
             time: word.time,
         };
-        let staged = restage(self.fs, put, &dir, dress, at)?;
-        let swap = Swap { path, was: put.was.as_ref(), txn: word.txn, time: word.time };
+        let staged = restage(self.fs, &word.said, &dir, dress, at)?;
         let displaced = swap.run(self.fs, &staged)?;
         let at = staged.at.clone();
         self.settle(swap, &at, displaced, displace, Some(&staged), report)
@@ -271,12 +283,23 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Adds what was added to the document since its body was put there, where it is missing.
+    fn extend(&self, path: &str) -> Result<(), FsError> {
+        let word = self.word(path);
+        match word.said.appends.is_empty() {
+            true => Ok(()),
+            false => finish(self.fs, path, &word.said.appends, word.time),
+        }
+    }
+
     /// The same content on a new inode, for a document that reads well and may not be on the disk.
-    fn rewrite(&mut self, path: &str, report: &mut Report) -> Result<(), RecoveryError> {
-        let Inspected { stamp: Some(stamp), hash: Some(hash), .. } = self.document(path) else {
-            return Ok(());
-        };
-        let seen = (*stamp, *hash);
+    fn rewrite(
+        &mut self,
+        path: &str,
+        seen: Option<(Stamped, Hash)>,
+        report: &mut Report,
+    ) -> Result<(), RecoveryError> {
+        let Some(seen) = seen else { return Ok(()) };
         let Word { seq, txn, time, .. } = *self.word(path);
         let at = self.names.swap(seq, time);
         match rewrite(self.fs, path, seen, at, (txn, time))? {
@@ -286,10 +309,26 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The document as it was inspected.
+    fn inspected(&self, path: &str) -> Option<(Stamped, Hash)> {
+        let Inspected { stamp, hash, .. } = *self.document(path);
+        stamp.zip(hash)
+    }
+
+    /// The document as it is now.
+    fn look_again(&self, path: &str) -> Result<Option<(Stamped, Hash)>, FsError> {
+        Ok(match look_past_links(self.fs, path)? {
+            Live::Document { stat, taken, hash } => {
+                Some((Stamped { stamp: stat.stamp, taken }, hash))
+            }
+            Live::Absent | Live::Other(_) => None,
+        })
+    }
+
     /// After a power cut a document can have its new content with the mode and owner of a new file:
     /// a secret that everybody reads. It gets those of its record.
     fn give_back(&self, path: &str) -> Result<(), FsError> {
-        let Change::Put(put) = &self.word(path).change else { return Ok(()) };
+        let Some(put) = self.word(path).said.put() else { return Ok(()) };
         if matches!(put.body, Body::InPlace) || self.document(path).stamp.is_none() {
             return Ok(());
         }

@@ -97,8 +97,12 @@ impl Fs for Actor {
             let (id, mount) = system.file(path)?;
             match access {
                 Access::ReadDevice if !system.config.read_device => return Err(errno::INVAL),
-                Access::Write if system.inode(id).frozen => return Err(errno::PERM),
-                Access::Write if system.config.read_only => return Err(errno::ROFS),
+                Access::Write | Access::Append if system.inode(id).frozen => {
+                    return Err(errno::PERM);
+                }
+                Access::Write | Access::Append if system.config.read_only => {
+                    return Err(errno::ROFS);
+                }
                 _ => {}
             }
             Ok(Opened { handle: system.open_handle(self.id, id, None), id, mount })
@@ -255,7 +259,10 @@ impl SimFile {
     }
 
     fn must_write(&self) -> std::result::Result<(), i32> {
-        if self.access == Access::Write { Ok(()) } else { Err(errno::BADF) }
+        match self.access {
+            Access::Write | Access::Append => Ok(()),
+            Access::Read | Access::ReadDevice => Err(errno::BADF),
+        }
     }
 }
 
@@ -275,6 +282,12 @@ impl File for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize> {
+        let offset = match self.access {
+            Access::Append => {
+                self.handle.sim.state().system.stat_of(self.id, self.mount).stamp.size
+            }
+            _ => offset,
+        };
         let class = Class::Write(self.id, offset, bytes.len());
         self.call("write", range(offset, bytes.len()), class, |system, twist| {
             self.must_write()?;

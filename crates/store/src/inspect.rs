@@ -2,7 +2,7 @@
 
 use filepact_commit::{Counts, Live, look_past_links, rescued_edits};
 use filepact_fs::Time;
-use filepact_journal::{Scan, load, scan};
+use filepact_journal::{RecordKind, Scan, load, scan};
 
 use crate::{Error, Rescued, Store};
 
@@ -67,8 +67,25 @@ pub struct LoggedTransaction {
 pub struct LoggedChange {
     /// The document.
     pub path: String,
-    /// Its length in bytes; `None` if it was removed.
-    pub len: Option<u64>,
+    /// How.
+    pub kind: LoggedKind,
+}
+
+/// How a document was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedKind {
+    /// It got a body of this many bytes.
+    Put {
+        /// The length in bytes.
+        len: u64,
+    },
+    /// It got longer by this many bytes.
+    Append {
+        /// The number of bytes that were added.
+        len: u64,
+    },
+    /// It was removed.
+    Remove,
 }
 
 impl Store {
@@ -112,14 +129,19 @@ impl Store {
                 check.problems.push(format!("`{path}` is committed and not published yet"));
                 continue;
             }
-            let now = look_past_links(fs, &path)?;
-            if now.hash() == known.content.map(|(hash, _)| hash) {
-                continue;
-            }
+            let stat = match &known.content {
+                None => match look_past_links(fs, &path)? {
+                    Live::Absent | Live::Other(_) => continue,
+                    Live::Document { stat, .. } => Some(stat),
+                },
+                Some(holds) => match holds.is_at(fs, &path)? {
+                    Some((true, _)) => continue,
+                    other => other.map(|(_, stat)| stat),
+                },
+            };
             // Another content under the stamp that filepact left is no edit: the disk lost a write.
-            let ours = matches!((&now, known.stamp), (Live::Document { stat, .. }, Some(stamp))
-                if stat.stamp == stamp.stamp);
-            if ours {
+            let now = stat.map(|stat| stat.stamp);
+            if now.is_some() && now == known.stamp.map(|known| known.stamp) {
                 check.problems.push(format!("`{path}` does not hold what was written to it"));
             } else {
                 check.outside_edits.push(path.to_string());
@@ -142,18 +164,18 @@ fn transactions(scan: &Scan) -> Vec<LoggedTransaction> {
     let mut logged = Vec::new();
     for group in &scan.groups {
         for (changes, commit, txn) in group.transactions() {
-            let changes = changes
-                .iter()
-                .filter_map(|record| match &record.kind {
-                    filepact_journal::RecordKind::Put(put) => {
-                        Some(LoggedChange { path: put.path.clone(), len: Some(put.len) })
+            let changes = changes.iter().filter_map(|record| {
+                let (path, kind) = match &record.kind {
+                    RecordKind::Put(put) => (&put.path, LoggedKind::Put { len: put.len }),
+                    RecordKind::Append(append) => {
+                        (&append.path, LoggedKind::Append { len: append.len })
                     }
-                    filepact_journal::RecordKind::Remove(remove) => {
-                        Some(LoggedChange { path: remove.path.clone(), len: None })
-                    }
-                    _ => None,
-                })
-                .collect();
+                    RecordKind::Remove(remove) => (&remove.path, LoggedKind::Remove),
+                    RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => return None,
+                };
+                Some(LoggedChange { path: path.clone(), kind })
+            });
+            let changes = changes.collect();
             let (time, note, outside) = (commit.time, commit.note.clone(), commit.outside);
             logged.push(LoggedTransaction { txn, time, note, outside, changes });
         }

@@ -64,6 +64,7 @@
 //! find a recently changed file old or empty: recovery repairs it. A plain reader of several files may
 //! see some of them new and some old, for microseconds; a [`Transaction`] never does.
 
+mod content;
 mod error;
 mod inspect;
 mod json;
@@ -75,15 +76,16 @@ mod store;
 mod transaction;
 mod version;
 
+pub use content::Reader;
 pub use error::Error;
 pub use filepact_commit::{Committed, Counts, Rescued};
 pub use filepact_fs::{DocPath, InvalidPath, Time};
 pub use filepact_recovery::{Action, Planned, Report, TornTail};
-pub use inspect::{Check, LoggedChange, LoggedTransaction, Status};
+pub use inspect::{Check, LoggedChange, LoggedKind, LoggedTransaction, Status};
 pub use json::{Json, check as check_json};
 pub use options::Options;
 pub use store::Store;
-pub use transaction::{Reader, Transaction};
+pub use transaction::Transaction;
 pub use version::{InvalidVersion, Version};
 
 /// The example of the README, so that it compiles and runs.

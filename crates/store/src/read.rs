@@ -8,18 +8,23 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
 use filepact_commit::{
-    Observation, Opened, Seen, Steady, View, hash_file, list, open_document, read_steady,
-    stage_body_path,
+    Observation, Opened, Seen, Stamped, View, list, open_document, stage_body_path,
 };
-use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, read_to_end};
-use filepact_journal::{Body, Change, Hash};
+use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time};
+use filepact_journal::{Body, Change, Hasher, Word};
 
 use crate::Error;
+use crate::content::{Content, Part};
 
 /// How often a reader begins again because what it was about to read has been published meanwhile.
 const TRIES: usize = 10_000;
+
+/// How often a file may change under a reader before the last reading is taken: whoever writes a file
+/// in place at this rate never has a settled content to offer.
+const PATIENCE: usize = 16;
 
 /// The bytes of a document, and what was observed; no bytes if it is absent.
 pub(crate) fn bytes(
@@ -27,117 +32,162 @@ pub(crate) fn bytes(
     view: &View,
     path: &DocPath,
 ) -> Result<(Option<Vec<u8>>, Observation), Error> {
-    let from_file = |file: Box<dyn File>| {
-        let read = read_steady(fs, &*file, read_to_end)?;
-        let stamp = Some(read.stamped());
-        let seen = Seen::Document { hash: Hash::of(&read.content), stamp };
-        Ok((read.content, seen))
-    };
-    let from_word = |body: WordBody<'_>| match body {
-        WordBody::Inline(bytes) => Ok(bytes.to_vec()),
-        WordBody::Staged(file) => read_to_end(&*file),
-    };
-    observe(fs, view, path, from_word, from_file)
+    let mut bytes = Vec::new();
+    let (content, observation) = observe(fs, view, path, Some(&mut bytes))?;
+    Ok((content.map(|_| bytes), observation))
 }
 
-/// What is at a path, without its bytes.
-pub(crate) fn seen(fs: &dyn Fs, view: &View, path: &DocPath) -> Result<Observation, Error> {
-    let from_file = |file: Box<dyn File>| {
-        let read = read_steady(fs, &*file, hash_file)?;
-        Ok(((), Seen::Document { hash: read.content, stamp: Some(read.stamped()) }))
-    };
-    Ok(observe(fs, view, path, |_| Ok(()), from_file)?.1)
-}
-
-/// A document's content where it lies, for a body that need not fit in memory.
-#[derive(Debug)]
-pub(crate) enum Content {
-    /// A small one, from the journal.
-    Memory(Vec<u8>),
-    /// A file that holds it.
-    File(Box<dyn File>),
-}
-
-/// The content of a document, to be read later.
+/// The content of a document where it lies, and what was observed; none if it is absent.
 pub(crate) fn content(
     fs: &dyn Fs,
     view: &View,
     path: &DocPath,
 ) -> Result<(Option<Content>, Observation), Error> {
-    let from_file = |file: Box<dyn File>| {
-        let Steady { content: hash, stat, taken } = read_steady(fs, &*file, hash_file)?;
-        let stamp = Some(filepact_commit::Stamped { stamp: stat.stamp, taken });
-        Ok((Content::File(file), Seen::Document { hash, stamp }))
-    };
-    let from_word = |body: WordBody<'_>| match body {
-        WordBody::Inline(bytes) => Ok(Content::Memory(bytes.to_vec())),
-        WordBody::Staged(file) => Ok(Content::File(file)),
-    };
-    observe(fs, view, path, from_word, from_file)
+    observe(fs, view, path, None)
 }
 
-/// The body of a put that may not be at its path yet.
-enum WordBody<'a> {
-    Inline(&'a [u8]),
-    Staged(Box<dyn File>),
+/// What is at a path, without its bytes.
+pub(crate) fn seen(fs: &dyn Fs, view: &View, path: &DocPath) -> Result<Observation, Error> {
+    Ok(content(fs, view, path)?.1)
 }
 
-fn observe<T>(
+/// The live file, as long as it was when it was looked at.
+struct LiveFile {
+    file: Arc<dyn File>,
+    stat: Stat,
+    taken: Time,
+}
+
+fn observe(
     fs: &dyn Fs,
     view: &View,
     path: &DocPath,
-    from_word: impl Fn(WordBody<'_>) -> Result<T, FsError>,
-    from_file: impl Fn(Box<dyn File>) -> Result<(T, Seen), FsError>,
-) -> Result<(Option<T>, Observation), Error> {
+    mut keep: Option<&mut Vec<u8>>,
+) -> Result<(Option<Content>, Observation), Error> {
+    let mut restless = 0;
     for _ in 0..TRIES {
         let before = view.follow()?;
+        // Its size before the second look at `state`: what is added later is not of this moment.
         let live = open_at(fs, path)?;
         view.follow()?;
         let found = view.find(path);
         let observed = |seen| Observation { at: found.at, seen };
         // An outside edit was at its path before it was written down.
-        let outside = found.word.as_ref().is_some_and(|word| word.outside);
-        if found.seq <= before.published || outside && found.seq <= before.committed {
-            return Ok(match live {
-                None => (None, observed(Seen::Absent)),
-                Some(file) => {
-                    let (content, seen) = from_file(file)?;
-                    (Some(content), observed(seen))
+        let outside = found.word.as_ref().is_some_and(Word::is_outside);
+        let (content, from_live) =
+            if found.seq <= before.published || outside && found.seq <= before.committed {
+                match live {
+                    None => return Ok((None, observed(Seen::Absent))),
+                    Some(live) => {
+                        (Content::of_file(Arc::clone(&live.file), live.stat.stamp.size), Some(live))
+                    }
                 }
-            });
-        }
-        let body = match found.word.as_ref().map(|word| &word.change) {
-            Some(Change::Remove(_)) => return Ok((None, observed(Seen::Absent))),
-            Some(Change::Put(put)) => put,
-            // Published since the first look.
-            None => continue,
+            } else {
+                match from_word(fs, found.word.as_ref(), live, restless >= PATIENCE)? {
+                    FromWord::Absent => return Ok((None, observed(Seen::Absent))),
+                    FromWord::Content(content) => (content, None),
+                    FromWord::Again => {
+                        restless += 1;
+                        continue;
+                    }
+                }
+            };
+        let mut hasher = Hasher::new();
+        keep.iter_mut().for_each(|bytes| bytes.clear());
+        content.read_pieces(|piece| {
+            hasher.update(piece);
+            keep.iter_mut().for_each(|bytes| bytes.extend_from_slice(piece));
+        })?;
+        let hash = hasher.finish();
+        let Some(LiveFile { file, stat, taken }) = from_live else {
+            return Ok((Some(content), observed(Seen::Document { hash, stamp: None })));
         };
-        let seen = Seen::Document { hash: body.hash, stamp: None };
-        match &body.body {
-            Body::Inline(bytes) => {
-                return Ok((Some(from_word(WordBody::Inline(bytes))?), observed(seen)));
-            }
-            Body::Staged(name) => match fs.open(&stage_body_path(name), Access::Read) {
-                Ok(file) => return Ok((Some(from_word(WordBody::Staged(file))?), observed(seen))),
-                // Published, and covered by a checkpoint.
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
-            },
-            Body::InPlace => {}
+        if file.stat()?.stamp.same_body(&stat.stamp) {
+            let stamp = Some(Stamped { stamp: stat.stamp, taken });
+            return Ok((Some(content), observed(Seen::Document { hash, stamp })));
+        }
+        // Somebody saves it in place just now, or adds to it: what filepact adds leaves what was read
+        // as it is.
+        view.follow()?;
+        restless += 1;
+        if view.seq_of(path) > found.seq || restless >= PATIENCE {
+            return Ok((Some(content), observed(Seen::Document { hash, stamp: None })));
         }
     }
-    Err(restless(path.to_string()))
+    Err(restless_path(path.to_string()))
+}
+
+enum FromWord {
+    Absent,
+    Content(Content),
+    /// It has been published since the first look.
+    Again,
+}
+
+/// The content of a document that may not be at its path yet. `as_it_is` takes a live file that is too
+/// short: somebody else has cut it.
+fn from_word(
+    fs: &dyn Fs,
+    word: Option<&Word>,
+    live: Option<LiveFile>,
+    as_it_is: bool,
+) -> Result<FromWord, Error> {
+    let Some(Word { said, .. }) = word else { return Ok(FromWord::Again) };
+    let appends = said.appends.iter().map(|added| &added.append);
+    let mut parts = Vec::new();
+    match (said.base.as_ref().map(|base| &base.change), live) {
+        (Some(Change::Remove(_)), _) => return Ok(FromWord::Absent),
+        (Some(Change::Put(put)), live) => match (&put.body, live) {
+            (Body::InPlace, None) => return Ok(FromWord::Again),
+            (Body::InPlace, Some(live)) => parts.push(Part::File { file: live.file, len: put.len }),
+            (body, _) => match part(fs, body, put.len)? {
+                Some(part) => parts.push(part),
+                None => return Ok(FromWord::Again),
+            },
+        },
+        (None, live) => {
+            let size = live.as_ref().map_or(0, |live| live.stat.stamp.size);
+            let offset = said.appends.first().map_or(0, |first| first.append.offset);
+            if size < offset && !as_it_is {
+                return Ok(FromWord::Again);
+            }
+            parts.extend(live.map(|live| Part::File { file: live.file, len: size.min(offset) }));
+        }
+    }
+    for append in appends {
+        match part(fs, &append.body, append.len)? {
+            Some(part) => parts.push(part),
+            None => return Ok(FromWord::Again),
+        }
+    }
+    Ok(FromWord::Content(Content::of(parts)))
+}
+
+/// A body of the journal; `None` if it has been published, and covered by a checkpoint.
+fn part(fs: &dyn Fs, body: &Body, len: u64) -> Result<Option<Part>, Error> {
+    match body {
+        Body::Inline(bytes) => Ok(Some(Part::Memory(Arc::clone(bytes)))),
+        Body::Staged(name) => match fs.open(&stage_body_path(name), Access::Read) {
+            Ok(file) => Ok(Some(Part::File { file: file.into(), len })),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        },
+        Body::InPlace => Ok(None),
+    }
 }
 
 /// The document's file; a link, a directory or something else holds no document.
-fn open_at(fs: &dyn Fs, path: &DocPath) -> Result<Option<Box<dyn File>>, FsError> {
-    match open_document(fs, path) {
-        Ok(Opened::Document(file)) => Ok((file.stat()?.kind == Kind::File).then_some(file)),
-        Ok(Opened::Absent | Opened::Other(_)) => Ok(None),
-        Err(error) if error.is_link() => Ok(None),
-        Err(error) if error.source.kind() == io::ErrorKind::IsADirectory => Ok(None),
-        Err(error) => Err(error),
-    }
+fn open_at(fs: &dyn Fs, path: &DocPath) -> Result<Option<LiveFile>, FsError> {
+    let taken = fs.now();
+    let file = match open_document(fs, path) {
+        Ok(Opened::Document(file)) => file,
+        Ok(Opened::Absent | Opened::Other(_)) => return Ok(None),
+        Err(error) if error.is_link() => return Ok(None),
+        Err(error) if error.source.kind() == io::ErrorKind::IsADirectory => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let stat = file.stat()?;
+    Ok((stat.kind == Kind::File).then_some(LiveFile { file: file.into(), stat, taken }))
 }
 
 /// The documents below `dir`, as of one moment, and the names that are skipped.
@@ -163,7 +213,7 @@ pub(crate) fn names(
         }
         return Ok((names.into_iter().collect(), listing.skipped));
     }
-    Err(restless(format!("{dir}/")))
+    Err(restless_path(format!("{dir}/")))
 }
 
 /// Whether the path lies below the directory; everything lies below `""`.
@@ -171,6 +221,6 @@ pub(crate) fn is_below(path: &str, dir: &str) -> bool {
     dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn restless(path: String) -> Error {
+fn restless_path(path: String) -> Error {
     Error::Conflict { paths: vec![path] }
 }

@@ -251,6 +251,19 @@ impl Store {
         self.transact(|tx| tx.update(path.as_ref(), &mut change))
     }
 
+    /// Adds bytes at the end of one document, durably, or makes one of them if there is none.
+    ///
+    /// [`Transaction::append`] says what that means beside others who add to it.
+    pub fn append(
+        &self,
+        path: impl AsRef<str>,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<Committed, Error> {
+        let mut tx = self.begin()?;
+        tx.append(path, bytes)?;
+        tx.commit()
+    }
+
     /// Removes one document, durably.
     ///
     /// # Errors

@@ -1,21 +1,25 @@
 //! A set of changes that becomes durable and visible together.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Change, Committed, Content, Listed, Observation, Request, Turn, prepare_bytes,
+    Change, Committed, Content as Prepared, Listed, Observation, Request, Turn, prepare_bytes,
     prepare_existing, prepare_reader,
 };
-use filepact_fs::{DocPath, File, read_full, read_to_end};
+use filepact_fs::DocPath;
+use filepact_journal::Hasher;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::content::{Content, Part};
 use crate::error::prepare_error;
 use crate::read::{self, is_below};
+use crate::shared::Shared;
 use crate::store::directory;
-use crate::{Error, Store, Version, json};
+use crate::{Error, Reader, Store, Version, json};
 
 /// A set of changes that becomes durable and visible together, or not at all.
 ///
@@ -45,6 +49,8 @@ use crate::{Error, Store, Version, json};
 pub struct Transaction {
     store: Store,
     request: Request,
+    /// What is added to documents, behind the changes of the request.
+    added: BTreeMap<DocPath, Vec<u8>>,
     /// Everything committed up to here has left what was read alone.
     checked: u64,
     /// What it read and somebody has changed since.
@@ -56,7 +62,14 @@ pub struct Transaction {
 impl Transaction {
     pub(crate) fn new(store: Store, turn: Option<Turn>) -> Self {
         let checked = store.0.writer.view().committed();
-        Self { store, request: Request::default(), checked, conflict: None, turn }
+        Self {
+            store,
+            request: Request::default(),
+            added: BTreeMap::new(),
+            checked,
+            conflict: None,
+            turn,
+        }
     }
 
     /// Reads a JSON document.
@@ -85,40 +98,29 @@ impl Transaction {
     /// The reader keeps the content as it is now, whatever is committed later.
     pub fn reader(&mut self, path: impl AsRef<str>) -> Result<Option<Reader>, Error> {
         let path = DocPath::new(path)?;
-        if let Some(change) = self.request.changes.get(&path) {
-            return Ok(match change {
-                Change::Remove => None,
-                Change::Put { content: Content::Inline { bytes, .. }, .. } => {
-                    Some(Reader::of(Source::Memory(io::Cursor::new(bytes.to_vec()))))
-                }
-                Change::Put {
-                    content: Content::Large { file, .. } | Content::Existing { file, .. },
-                    ..
-                } => Some(Reader::of(Source::File { file: Arc::clone(file), offset: 0 })),
-            });
-        }
-        self.store.0.check_open()?;
-        let writer = &self.store.0.writer;
-        let (content, observation) = read::content(self.store.0.fs(), writer.view(), &path)?;
-        self.observe(&path, observation)?;
-        Ok(content.map(|content| {
-            Reader::of(match content {
-                read::Content::Memory(bytes) => Source::Memory(io::Cursor::new(bytes)),
-                read::Content::File(file) => Source::File { file: file.into(), offset: 0 },
-            })
-        }))
+        Ok(self.content(&path)?.map(Content::into_reader))
     }
 
     /// Whether there is such a document.
     pub fn exists(&mut self, path: impl AsRef<str>) -> Result<bool, Error> {
-        Ok(self.version(path)?.is_some())
+        let path = DocPath::new(path)?;
+        // What it has added to is there, whoever made it.
+        Ok(self.added.contains_key(&path) || self.version(path)?.is_some())
     }
 
     /// The version of a document; `None` if it is absent.
     pub fn version(&mut self, path: impl AsRef<str>) -> Result<Option<Version>, Error> {
         let path = DocPath::new(path)?;
         match self.request.changes.get(&path) {
-            Some(Change::Put { content, .. }) => return Ok(Some(Version(content.hash()))),
+            _ if self.added.contains_key(&path) => {
+                let mut hasher = Hasher::new();
+                let content = self.content(&path)?.expect("it has added to it");
+                content.read_pieces(|piece| hasher.update(piece))?;
+                return Ok(Some(Version(hasher.finish())));
+            }
+            Some(Change::Put { content, .. } | Change::Append { content }) => {
+                return Ok(Some(Version(content.hash())));
+            }
             Some(Change::Remove) => return Ok(None),
             None => {}
         }
@@ -141,11 +143,10 @@ impl Transaction {
         }
         self.check_moment()?;
         listed.retain(|path| !matches!(self.request.changes.get(path), Some(Change::Remove)));
-        for (path, change) in &self.request.changes {
-            if matches!(change, Change::Put { .. }) && is_below(path, &dir) {
-                listed.push(path.clone());
-            }
-        }
+        let puts = self.request.changes.iter();
+        let puts = puts.filter(|(_, change)| !matches!(change, Change::Remove));
+        let made = puts.map(|(path, _)| path).chain(self.added.keys());
+        listed.extend(made.filter(|path| is_below(path, &dir)).cloned());
         listed.sort();
         listed.dedup();
         Ok(listed)
@@ -198,7 +199,40 @@ impl Transaction {
         let inline_max = self.store.0.options.inline_max;
         let content = prepare_reader(self.store.0.fs(), &path, &mut source, inline_max)
             .map_err(|error| prepare_error(&path, error))?;
-        self.request.changes.insert(path, Change::Put { content, mode: None, like: None });
+        self.change(path, Change::Put { content, mode: None, like: None });
+        Ok(())
+    }
+
+    /// Adds bytes at the end of a document, or makes one of them if there is none: a line of a log,
+    /// beside the index that counts it, in one transaction.
+    ///
+    /// It reads nothing, so that it never conflicts: others may add to the document at the same time,
+    /// through filepact in the order of their commits, and other programs as well. The document keeps
+    /// its inode. The bytes of one transaction stand together, unless another program adds its own at
+    /// the moment in which a crash is repaired (`docs/protocol.md`, "Appends").
+    ///
+    /// The bytes are kept in memory until the commit. Nothing is no change.
+    ///
+    /// ```
+    /// # use filepact::{Error, Store};
+    /// # fn main() -> Result<(), Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// # let store = Store::open(folder.path())?;
+    /// store.transact::<_, Error>(|tx| {
+    ///     tx.append("events.jsonl", "{\"paid\":125}\n")?;
+    ///     let total: i64 = tx.get("total.json")?.unwrap_or(0);
+    ///     tx.write("total.json", &(total + 125)) // both files, or neither
+    /// })?;
+    /// assert_eq!(store.read_bytes("events.jsonl")?.unwrap(), b"{\"paid\":125}\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn append(&mut self, path: impl AsRef<str>, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
+        let (path, bytes) = (DocPath::new(path)?, bytes.as_ref());
+        self.store.0.check_open()?;
+        if !bytes.is_empty() {
+            self.added.entry(path).or_default().extend_from_slice(bytes);
+        }
         Ok(())
     }
 
@@ -246,7 +280,7 @@ impl Transaction {
         if !self.exists(&path)? {
             return Err(Error::not_found(&path));
         }
-        self.request.changes.insert(path, Change::Remove);
+        self.change(path, Change::Remove);
         Ok(())
     }
 
@@ -283,31 +317,37 @@ impl Transaction {
             return Err(Error::Exists { path: to.to_string() });
         }
         let moved = match self.request.changes.remove(&from) {
-            Some(change) => change,
+            // What was added since then is all there is.
+            Some(Change::Remove) => None,
             None => self.existing(&from)?,
+            change => change,
         };
+        let added = self.added.remove(&from);
         self.request.changes.insert(from, Change::Remove);
-        self.request.changes.insert(to, moved);
+        self.request.changes.extend(moved.map(|moved| (to.clone(), moved)));
+        self.added.extend(added.map(|added| (to, added)));
         Ok(())
     }
 
-    /// The put of a committed document at another path.
-    fn existing(&mut self, from: &DocPath) -> Result<Change, Error> {
+    /// The put of a committed document at another path; `None` if there is none.
+    fn existing(&mut self, from: &DocPath) -> Result<Option<Change>, Error> {
         let shared = &self.store.0;
-        let inline_max = shared.options.inline_max;
-        let (content, observation) = read::content(shared.fs(), shared.writer.view(), from)?;
+        let (fs, inline_max) = (shared.fs(), shared.options.inline_max);
+        let (content, observation) = read::content(fs, shared.writer.view(), from)?;
         self.observe(from, observation)?;
-        let fs = self.store.0.fs();
-        let content = match (content, observation.seen.hash()) {
-            (Some(read::Content::File(file)), Some(hash)) => {
-                prepare_existing(file.into(), hash, inline_max)?
-            }
-            (Some(read::Content::Memory(bytes)), _) => prepare_bytes(fs, from, bytes, inline_max)?,
-            (Some(read::Content::File(_)), None) | (None, _) => {
-                return Err(Error::not_found(from));
-            }
+        let (Some(content), Some(hash)) = (content, observation.seen.hash()) else {
+            return Ok(None);
         };
-        Ok(Change::Put { content, mode: None, like: Some(from.clone()) })
+        let fs = self.store.0.fs();
+        let content = match content.file() {
+            // The file itself, unless it holds more by now.
+            Some((file, len)) if file.stat()?.stamp.size == len => {
+                prepare_existing(Arc::clone(file), hash, inline_max)?
+            }
+            _ => prepare_reader(fs, from, &mut content.into_reader(), inline_max)
+                .map_err(|error| prepare_error(from, error))?,
+        };
+        Ok(Some(Change::Put { content, mode: None, like: Some(from.clone()) }))
     }
 
     /// Expects the committed document to have this version when the transaction commits; `None`
@@ -356,12 +396,14 @@ impl Transaction {
         }
         self.store.enter()?;
         let shared = &self.store.0;
-        if self.request.changes.is_empty() && self.request.reads.expected.is_empty() {
+        let no_change = self.request.changes.is_empty() && self.added.is_empty();
+        if no_change && self.request.reads.expected.is_empty() {
             return Ok(Committed { txn: self.checked, rescued: Vec::new() });
         }
+        let request = join_added(shared, self.request, self.added)?;
         Ok(match &self.turn {
-            Some(turn) => shared.writer.commit_in(turn, self.request)?,
-            None => shared.writer.commit(self.request, shared.timeout())?,
+            Some(turn) => shared.writer.commit_in(turn, request)?,
+            None => shared.writer.commit(request, shared.timeout())?,
         })
     }
 
@@ -379,29 +421,45 @@ impl Transaction {
         self.store.0.check_open()?;
         let inline_max = self.store.0.options.inline_max;
         let content = prepare_bytes(self.store.0.fs(), path, bytes, inline_max)?;
-        self.request.changes.insert(path.clone(), Change::Put { content, mode, like: None });
+        self.change(path.clone(), Change::Put { content, mode, like: None });
         Ok(())
     }
 
+    /// Whatever was done to the document before is replaced.
+    fn change(&mut self, path: DocPath, change: Change) {
+        self.added.remove(&path);
+        self.request.changes.insert(path, change);
+    }
+
     fn bytes(&mut self, path: &DocPath) -> Result<Option<Vec<u8>>, Error> {
-        match self.request.changes.get(path) {
-            Some(Change::Put { content: Content::Inline { bytes, .. }, .. }) => {
-                return Ok(Some(bytes.to_vec()));
-            }
-            Some(Change::Put {
-                content: Content::Large { file, .. } | Content::Existing { file, .. },
-                ..
-            }) => {
-                return Ok(Some(read_to_end(&**file)?));
-            }
-            Some(Change::Remove) => return Ok(None),
-            None => {}
+        if self.request.changes.contains_key(path) || self.added.contains_key(path) {
+            let mut bytes = Vec::new();
+            let Some(content) = self.content(path)? else { return Ok(None) };
+            content.read_pieces(|piece| bytes.extend_from_slice(piece))?;
+            return Ok(Some(bytes));
         }
         self.store.0.check_open()?;
         let (bytes, observation) =
             read::bytes(self.store.0.fs(), self.store.0.writer.view(), path)?;
         self.observe(path, observation)?;
         Ok(bytes)
+    }
+
+    /// The content that the transaction sees; `None` if there is no document.
+    fn content(&mut self, path: &DocPath) -> Result<Option<Content>, Error> {
+        let content = match self.request.changes.get(path) {
+            Some(change) => own_part(change).map(|part| Content::of(vec![part])),
+            None => {
+                self.store.0.check_open()?;
+                let writer = &self.store.0.writer;
+                let (content, observation) = read::content(self.store.0.fs(), writer.view(), path)?;
+                self.observe(path, observation)?;
+                content
+            }
+        };
+        let Some(added) = self.added.get(path) else { return Ok(content) };
+        let added = Part::Memory(Arc::from(&added[..]));
+        Ok(Some(content.unwrap_or_default().and(added)))
     }
 
     /// Joins what was seen to the read set. What was seen before must be the same still.
@@ -458,31 +516,43 @@ impl Transaction {
     }
 }
 
-/// The content of a document, as it was when the reader was made.
-#[derive(Debug)]
-pub struct Reader(Source);
-
-#[derive(Debug)]
-enum Source {
-    Memory(io::Cursor<Vec<u8>>),
-    File { file: Arc<dyn File>, offset: u64 },
-}
-
-impl Reader {
-    fn of(source: Source) -> Self {
-        Self(source)
-    }
-}
-
-impl Read for Reader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Source::Memory(cursor) => cursor.read(buffer),
-            Source::File { file, offset } => {
-                let read = read_full(&**file, buffer, *offset).map_err(io::Error::other)?;
-                *offset += read as u64;
-                Ok(read)
-            }
+/// The body of a change; `None` for a removal.
+fn own_part(change: &Change) -> Option<Part> {
+    let (Change::Put { content, .. } | Change::Append { content }) = change else { return None };
+    Some(match content {
+        Prepared::Inline { bytes, .. } => Part::Memory(Arc::clone(bytes)),
+        Prepared::Large { file, len, .. } | Prepared::Existing { file, len, .. } => {
+            Part::File { file: Arc::clone(file), len: *len }
         }
+    })
+}
+
+/// C1 for appends: each becomes a change, or part of the put that it adds to.
+fn join_added(
+    shared: &Shared,
+    mut request: Request,
+    added: BTreeMap<DocPath, Vec<u8>>,
+) -> Result<Request, Error> {
+    let (fs, inline_max) = (shared.fs(), shared.options.inline_max);
+    for (path, bytes) in added {
+        let change = match request.changes.remove(&path) {
+            Some(Change::Put { content, mode, like }) => {
+                let put = Change::Put { content, mode, like: like.clone() };
+                let parts = own_part(&put).into_iter().chain([Part::Memory(bytes.into())]);
+                let mut reader = Content::of(parts.collect()).into_reader();
+                let content = prepare_reader(fs, &path, &mut reader, inline_max)
+                    .map_err(|error| prepare_error(&path, error))?;
+                Change::Put { content, mode, like }
+            }
+            Some(Change::Remove) => {
+                let content = prepare_bytes(fs, &path, bytes, inline_max)?;
+                Change::Put { content, mode: None, like: None }
+            }
+            Some(Change::Append { .. }) | None => {
+                Change::Append { content: prepare_bytes(fs, &path, bytes, inline_max)? }
+            }
+        };
+        request.changes.insert(path, change);
     }
+    Ok(request)
 }

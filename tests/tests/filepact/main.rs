@@ -1,5 +1,7 @@
 //! The tests that cross crates, in one binary.
 
+/// Bytes that are added to a document, and others who add to it.
+mod appends;
 /// Each trace that broke an earlier draft of the protocol, by its number.
 mod attacks;
 /// How many calls a commit costs, counted at the seam.

@@ -122,6 +122,18 @@ impl Batch<'_> {
                 open.changed = true;
                 Ok(Answer::done())
             }
+            Request::Append { path, bytes } => {
+                let open = self.open()?;
+                open.changed |= !bytes.is_empty();
+                open.tx.append(path, bytes)?;
+                Ok(Answer::done())
+            }
+            Request::Rename { path, to } => {
+                let open = self.open()?;
+                open.tx.rename(path, to)?;
+                open.changed = true;
+                Ok(Answer::done())
+            }
             Request::Remove { path } => {
                 let open = self.open()?;
                 open.tx.remove(path)?;

@@ -17,7 +17,9 @@ pub(crate) enum Request {
     Get { path: String },
     Expect { path: String, version: Option<Version> },
     Put { path: String, bytes: Vec<u8> },
+    Append { path: String, bytes: Vec<u8> },
     Remove { path: String },
+    Rename { path: String, to: String },
     Commit { note: Option<String> },
     Rollback,
 }
@@ -57,7 +59,7 @@ struct Expect {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Put<'a> {
+struct WithBody<'a> {
     #[serde(rename = "op")]
     _op: IgnoredAny,
     path: String,
@@ -65,6 +67,15 @@ struct Put<'a> {
     json: Option<&'a RawValue>,
     text: Option<String>,
     base64: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rename {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    path: String,
+    to: String,
 }
 
 #[derive(serde::Deserialize)]
@@ -105,24 +116,36 @@ impl Request {
                 Self::Expect { path, version }
             }
             "put" => {
-                let Put { path, json, text, base64, .. } = parse(line)?;
-                let bytes = match (json, text, base64) {
-                    (Some(json), None, None) => pretty::indented(json.get()).into_bytes(),
-                    (None, Some(text), None) => text.into_bytes(),
-                    (None, None, Some(base64)) => {
-                        decode_base64(&base64).map_err(|error| usage(&error))?
-                    }
-                    _ => return Err(usage("one of `json`, `text` and `base64` is expected")),
-                };
+                let body: WithBody<'_> = parse(line)?;
+                let (path, bytes) = body.bytes(pretty::indented)?;
                 Self::Put { path, bytes }
             }
+            "append" => {
+                let body: WithBody<'_> = parse(line)?;
+                let (path, bytes) = body.bytes(|json| pretty::compact(json) + "\n")?;
+                Self::Append { path, bytes }
+            }
+            "rename" => parse(line).map(|Rename { path, to, .. }| Self::Rename { path, to })?,
             other => {
                 return Err(usage(&format!(
-                    "unknown op `{}`; there are begin, get, expect, put, remove, commit, rollback",
+                    "unknown op `{}`; there are begin, get, expect, put, append, remove, rename, commit, rollback",
                     other.escape_debug()
                 )));
             }
         })
+    }
+}
+
+impl WithBody<'_> {
+    /// The path, and the bytes; `json` is written out by `write`.
+    fn bytes(self, write: impl FnOnce(&str) -> String) -> Result<(String, Vec<u8>), Failure> {
+        let bytes = match (self.json, self.text, self.base64) {
+            (Some(json), None, None) => write(json.get()).into_bytes(),
+            (None, Some(text), None) => text.into_bytes(),
+            (None, None, Some(base64)) => decode_base64(&base64).map_err(|error| usage(&error))?,
+            _ => return Err(usage("one of `json`, `text` and `base64` is expected")),
+        };
+        Ok((self.path, bytes))
     }
 }
 
@@ -175,6 +198,18 @@ mod tests {
                 Request::Expect { path: path(), version: None },
             ),
             (r#"{"op":"remove","path":"a"}"#, Request::Remove { path: path() }),
+            (
+                r#"{"op":"rename","path":"a","to":"b"}"#,
+                Request::Rename { path: path(), to: "b".to_owned() },
+            ),
+            (
+                r#"{"op":"append","path":"a","json":{"n": [1, 2]}}"#,
+                Request::Append { path: path(), bytes: b"{\"n\":[1,2]}\n".to_vec() },
+            ),
+            (
+                r#"{"op":"append","path":"a","text":"x"}"#,
+                Request::Append { path: path(), bytes: b"x".to_vec() },
+            ),
             (r#"{"op":"commit"}"#, Request::Commit { note: None }),
             (r#"{"op":"commit","note":"why"}"#, Request::Commit { note: Some("why".into()) }),
             (r#"{"op":"rollback"}"#, Request::Rollback),
@@ -214,7 +249,9 @@ mod tests {
             ("  \r", "empty"),
             ("[]", "expected"),
             ("{}", "missing field `op`"),
-            (r#"{"op":"append","path":"a","text":"x"}"#, "unknown op `append`"),
+            (r#"{"op":"merge","path":"a","json":{}}"#, "unknown op `merge`"),
+            (r#"{"op":"append","path":"a"}"#, "one of `json`"),
+            (r#"{"op":"rename","path":"a"}"#, "missing field `to`"),
             (r#"{"op":"get"}"#, "missing field `path`"),
             (r#"{"op":"get","path":1}"#, "expected a string"),
             (r#"{"op":"get","path":"a","note":"x"}"#, "unknown field `note`"),

@@ -1,4 +1,4 @@
-//! `get`, `put`, `rm`, `mv`, `ls`.
+//! `get`, `put`, `append`, `rm`, `mv`, `ls`.
 #![allow(clippy::disallowed_types, reason = "`put` reads a file of the user's, outside the store")]
 
 use std::fs::File;
@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::Done;
 use super::absent::absent;
-use crate::args::{Cli, Expectation, GetArgs, LsArgs, MvArgs, NoteArgs, PutArgs, RmArgs};
+use crate::args::{
+    AppendArgs, Cli, Expectation, GetArgs, LsArgs, MvArgs, NoteArgs, PutArgs, RmArgs,
+};
 use crate::body::Document;
 use crate::failure::{DONE, Failure};
 use crate::output::Output;
@@ -68,6 +70,17 @@ pub(super) fn put(store: &Store, args: &PutArgs, output: Output) -> Result<u8, F
     let committed = tx.commit()?;
     output.rescued(&committed);
     Done { ok: true, txn: Some(committed.txn), version }.say(output)
+}
+
+pub(super) fn append(store: &Store, args: &AppendArgs, output: Output) -> Result<u8, Failure> {
+    // Before stdin is read, which may take a while.
+    let path = &DocPath::new(&args.path).map_err(Error::from)?;
+    let mut bytes = Vec::new();
+    let read = source(&args.file)?.read_to_end(&mut bytes);
+    read.map_err(|error| Failure::io(&format!("read `{}`", shown(&args.file)), &error))?;
+    let mut tx = store.begin()?;
+    tx.append(path, bytes)?;
+    commit(tx, &args.note, output)
 }
 
 /// The bytes to put: a file, or stdin for `-`.

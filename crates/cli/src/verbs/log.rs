@@ -1,6 +1,6 @@
 //! `log`: what the journal still holds.
 
-use filepact::{LoggedChange, LoggedTransaction, Store};
+use filepact::{LoggedChange, LoggedKind, LoggedTransaction, Store};
 use serde::Serialize;
 
 use crate::failure::{DONE, Failure};
@@ -19,10 +19,13 @@ struct Entry<'a> {
     when: String,
 }
 
+const APPEND: &str = "append";
+
 #[derive(Serialize)]
 struct Change<'a> {
     op: &'static str,
     path: &'a str,
+    /// Of the body, or of what was added.
     #[serde(skip_serializing_if = "Option::is_none")]
     len: Option<u64>,
 }
@@ -40,9 +43,11 @@ pub(super) fn log(store: &Store, output: Output) -> Result<u8, Failure> {
         }
         writeln!(out)?;
         for change in entry.changes {
+            write!(out, "        {:<6}  {}", change.op, change.path)?;
             match change.len {
-                Some(len) => writeln!(out, "        put     {}  {len}", change.path)?,
-                None => writeln!(out, "        remove  {}", change.path)?,
+                Some(len) if change.op == APPEND => writeln!(out, "  +{len}")?,
+                Some(len) => writeln!(out, "  {len}")?,
+                None => writeln!(out)?,
             }
         }
         Ok(())
@@ -65,7 +70,11 @@ impl<'a> From<&'a LoggedTransaction> for Entry<'a> {
 
 impl<'a> From<&'a LoggedChange> for Change<'a> {
     fn from(change: &'a LoggedChange) -> Self {
-        let op = if change.len.is_some() { "put" } else { "remove" };
-        Self { op, path: &change.path, len: change.len }
+        let (op, len) = match change.kind {
+            LoggedKind::Put { len } => ("put", Some(len)),
+            LoggedKind::Append { len } => (APPEND, Some(len)),
+            LoggedKind::Remove => ("remove", None),
+        };
+        Self { op, path: &change.path, len }
     }
 }

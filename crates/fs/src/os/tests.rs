@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::mpsc;
 use std::thread;
@@ -538,4 +539,15 @@ fn handles_go_from_thread_to_thread() {
     is_shared::<FsError>();
     is_shared::<Box<dyn File>>();
     is_shared::<Box<dyn Lock>>();
+}
+
+#[test]
+fn an_append_goes_to_the_end_and_overwrites_nobody() {
+    let (temp, root) = temp();
+    put(&root, "log", b"one\n");
+    let ours = root.open("log", Access::Append).unwrap();
+    let mut theirs = fs::OpenOptions::new().append(true).open(temp.path().join("log")).unwrap();
+    theirs.write_all(b"theirs\n").unwrap();
+    write_all(&*ours, b"two\n", 0).unwrap();
+    assert_eq!(read_to_end(&*ours).unwrap(), b"one\ntheirs\ntwo\n");
 }

@@ -1,7 +1,9 @@
+use filepact_fs::Time;
 use quickcheck::quickcheck;
 
 use super::*;
-use crate::arbitrary::Kinds;
+use crate::arbitrary::{Kinds, append};
+use crate::{Append, Body, Commit, Hash, Put, Remove, Was};
 
 fn line_of(rec: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -70,6 +72,7 @@ fn the_bytes_of_a_group_are_these() {
         put("a.json", b"{\"n\": 1}\n", None),
         put("b", &[0xff, 0], Some(was)),
         RecordKind::Remove(Remove { path: "c".into(), was: None }),
+        append("log.jsonl", 512, b"{\"n\":2}\n"),
         RecordKind::Commit(commit),
     ];
     let records: Vec<Record> =
@@ -119,7 +122,7 @@ fn a_field_that_must_be_there_must_be_there() {
 
 #[test]
 fn what_is_newer_is_refused_and_what_is_only_more_is_ignored() {
-    let newer = "{\"seq\":2,\"synced\":1,\"kind\":\"append\",\"path\":\"a\"}";
+    let newer = "{\"seq\":2,\"synced\":1,\"kind\":\"merge\",\"path\":\"a\"}";
     assert!(matches!(parse(newer), Err(LineError::Newer(_))));
     let by = "{\"seq\":2,\"synced\":1,\"kind\":\"commit\",\"time\":\"0.000000000\",\"by\":\"x\"}";
     assert!(matches!(parse(by), Err(LineError::Newer(_))));
@@ -158,4 +161,28 @@ fn a_swallowed_newline_hides_no_line() {
 fn a_change_without_its_commit_is_not_a_group() {
     let kind = RecordKind::Remove(Remove { path: "a".into(), was: None });
     encode_group(&[Record { seq: 1, synced: 0, kind }], Chain::ZERO);
+}
+
+#[test]
+fn an_append_has_a_body_of_its_own_and_a_document_to_be_added_to() {
+    let hash = Hash::of(b"more");
+    let rec = |offset: &str, was: &str, body: &str| {
+        format!(
+            "{{\"seq\":2,\"synced\":1,\"kind\":\"append\",\"path\":\"a\",\"offset\":{offset},\"len\":4,\
+             \"hash\":\"{hash}\",\"was\":{was}{body}}}"
+        )
+    };
+    let was = "{\"size\":7,\"mtime\":\"0.000000000\",\"ino\":0}";
+    let body = ",\"text\":\"more\"";
+    assert_eq!(parse(&rec("7", was, body)), Ok(append("a", 7, b"more")));
+    let staged = parse(&rec("7", was, ",\"staged\":\"x.body\""));
+    assert!(matches!(staged, Ok(RecordKind::Append(Append { body: Body::Staged(_), .. }))));
+    for (offset, was, body) in [
+        ("7", "null", body),
+        ("7", was, ""),
+        ("18446744073709551613", was, body),
+        ("-1", was, body),
+    ] {
+        assert!(matches!(parse(&rec(offset, was, body)), Err(LineError::Malformed(_))), "{offset}");
+    }
 }

@@ -451,7 +451,7 @@ fn a_newer_journal_is_refused_as_newer() {
     let mut journal = one_segment();
     let end = journal.groups.last().unwrap().end;
     let mut line = Vec::new();
-    crate::line::push_line(&mut line, b"{\"seq\":8,\"synced\":7,\"kind\":\"append\"}");
+    crate::line::push_line(&mut line, b"{\"seq\":8,\"synced\":7,\"kind\":\"merge\"}");
     journal.newest()[end..].fill(PADDING);
     journal.newest().truncate(end);
     journal.newest().append(&mut line);

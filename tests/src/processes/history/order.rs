@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use filepact::{LoggedTransaction, Store};
+use filepact::{LoggedKind, LoggedTransaction, Store};
 
 use super::record::{Logged, Wrote};
 use crate::processes::Outcome;
@@ -78,7 +78,10 @@ impl Order {
         let mut wrote: Vec<Wrote> = transaction
             .changes
             .iter()
-            .map(|change| Wrote { path: (*change.path).into(), removed: change.len.is_none() })
+            .map(|change| Wrote {
+                path: (*change.path).into(),
+                removed: change.kind == LoggedKind::Remove,
+            })
             .collect();
         wrote.sort();
         let logged = Logged { txn, op, wrote };

@@ -1,0 +1,500 @@
+//! Appends: an event log beside its index, and others who add to the same file.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use filepact::{Error, LoggedKind, Store};
+use filepact_fs::{Access, Fs, LockKind, OsFs, write_all};
+use filepact_simfs::{SimFs, errno};
+use filepact_tests::crash::{open, options, prepared};
+use filepact_tests::history::INLINE_MAX;
+use filepact_tests::steps::Steps;
+
+use crate::support::{after_power_cuts, dies, fail, moment, put, read, set_mtime, staged, text};
+
+/// A log of one line, which is durable.
+const FIRST: &str = "first\n";
+
+fn with_log() -> SimFs {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "log", FIRST.as_bytes());
+    store.close().expect("nothing fails here");
+    sim.write_back_all();
+    sim
+}
+
+fn add(store: &Store, line: &str) {
+    store.append("log", line).expect("nothing stands in the way");
+}
+
+/// As `echo >>` does it, durably.
+fn echo(sim: &SimFs, path: &str, line: &str) {
+    let file = sim.actor().open(path, Access::Append).expect("it is there");
+    write_all(&*file, line.as_bytes(), 0).expect("nothing fails here");
+    sim.write_back(path);
+}
+
+fn log(sim: &SimFs) -> String {
+    read(sim, "log").expect("it is there")
+}
+
+/// How often a line stands in a log.
+fn count(log: &str, line: &str) -> usize {
+    log.matches(line).count()
+}
+
+#[test]
+fn an_append_makes_or_lengthens_a_document_and_keeps_its_inode() {
+    let sim = prepared();
+    let store = open(&sim);
+    add(&store, "one\n");
+    let before = sim.stat("log").expect("it is there");
+    add(&store, "two\n");
+    store.append("log", "").expect("nothing is no change");
+    let after = sim.stat("log").expect("it is there");
+    assert_eq!((log(&sim).as_str(), after.stamp.ino), ("one\ntwo\n", before.stamp.ino));
+    let large = "x".repeat(3 * INLINE_MAX);
+    add(&store, &large);
+    assert_eq!(log(&sim), format!("one\ntwo\n{large}"));
+    let kinds = store.log().expect("it can be read").into_iter();
+    let kinds: Vec<_> = kinds.flat_map(|logged| logged.changes).map(|change| change.kind).collect();
+    let len = large.len() as u64;
+    assert_eq!(
+        kinds[kinds.len() - 3..],
+        [LoggedKind::Put { len: 4 }, LoggedKind::Append { len: 4 }, LoggedKind::Append { len }]
+    );
+    let check = store.check().expect("it can be checked");
+    assert!(check.problems.is_empty() && check.outside_edits.is_empty(), "{check:?}");
+    store.close().expect("nothing fails here");
+    assert_eq!(staged(&sim), Vec::<String>::new());
+}
+
+#[test]
+fn a_transaction_sees_what_it_adds() {
+    let sim = with_log();
+    let store = open(&sim);
+    let mut tx = store.begin().expect("the store is open");
+    let sees = |tx: &mut filepact::Transaction, path: &str| {
+        let bytes = tx.read_bytes(path).expect("it can be read");
+        let mut read = Vec::new();
+        if let Some(mut reader) = tx.reader(path).expect("it can be read") {
+            reader.read_to_end(&mut read).expect("it can be read");
+        }
+        assert_eq!(bytes.clone().unwrap_or_default(), read);
+        let version = tx.version(path).expect("it can be read");
+        assert_eq!(version, bytes.as_deref().map(filepact::Version::of));
+        bytes.map(|bytes| String::from_utf8(bytes).expect("text"))
+    };
+    let done = |outcome: Result<(), Error>| outcome.expect("a valid call");
+    done(tx.append("log", "a"));
+    done(tx.append("log", "b\n"));
+    assert_eq!(sees(&mut tx, "log").as_deref(), Some("first\nab\n"));
+    done(tx.append("new", "n"));
+    assert!(tx.exists("new").expect("it can be read"));
+    assert!(matches!(tx.create("new", &1), Err(Error::Exists { .. })));
+    let names = tx.list("").expect("it can be listed");
+    assert!(names.iter().any(|name| name.as_str() == "new"), "{names:?}");
+    done(tx.write_bytes("put", "p"));
+    done(tx.append("put", "+"));
+    assert_eq!(sees(&mut tx, "put").as_deref(), Some("p+"));
+    done(tx.write_bytes("large", "l".repeat(3 * INLINE_MAX)));
+    done(tx.append("large", "+"));
+    done(tx.append("replaced", "gone"));
+    done(tx.write_bytes("replaced", "r"));
+    assert_eq!(sees(&mut tx, "replaced").as_deref(), Some("r"));
+    done(tx.remove("a.json"));
+    done(tx.append("a.json", "again"));
+    assert_eq!(sees(&mut tx, "a.json").as_deref(), Some("again"));
+    done(tx.append("b.json", "tail"));
+    done(tx.rename("b.json", "moved.json"));
+    assert_eq!(sees(&mut tx, "b.json"), None);
+    done(tx.append("dropped", "x"));
+    done(tx.remove("dropped"));
+    assert_eq!(sees(&mut tx, "dropped"), None);
+    let moved = sees(&mut tx, "moved.json").expect("it was moved");
+    tx.commit().expect("it commits");
+
+    let large = "l".repeat(3 * INLINE_MAX) + "+";
+    for (path, body) in [
+        ("log", Some("first\nab\n")),
+        ("new", Some("n")),
+        ("put", Some("p+")),
+        ("large", Some(&*large)),
+        ("replaced", Some("r")),
+        ("a.json", Some("again")),
+        ("b.json", None),
+        ("moved.json", Some(&*moved)),
+        ("dropped", None),
+    ] {
+        assert_eq!(read(&sim, path).as_deref(), body, "{path}");
+    }
+}
+
+#[test]
+fn who_only_adds_never_conflicts_and_who_has_read_does() {
+    let sim = with_log();
+    let (one, other) = (open(&sim), open(&sim));
+    let mut adds = one.begin().expect("the store is open");
+    adds.append("log", "one\n").expect("a valid path");
+    let mut reads = one.begin().expect("the store is open");
+    reads.read_bytes("log").expect("it can be read");
+    reads.append("log", "never\n").expect("a valid path");
+    add(&other, "other\n");
+    adds.commit().expect("it depends on nothing");
+    assert!(matches!(reads.commit(), Err(Error::Conflict { .. })));
+    assert_eq!(log(&sim), "first\nother\none\n");
+}
+
+#[test]
+fn threads_that_add_to_one_log_share_a_sync() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path()).expect("it opens");
+    store.append("log", "0\n").expect("it commits");
+    let before = store.status().expect("it can be read").counts.groups;
+    let fs = OsFs::open(folder.path()).expect("it is a folder");
+    let held = fs.lock(".filepact/lock", LockKind::Exclusive, Duration::ZERO);
+    let mut lines = thread::scope(|scope| {
+        let threads: Vec<_> = (1..9)
+            .map(|number| {
+                let store = &store;
+                scope.spawn(move || {
+                    let line = format!("{number}\n");
+                    (store.append("log", &line).expect("it commits").txn, line)
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        drop(held);
+        let lines = threads.into_iter().map(|thread| thread.join().expect("no thread panics"));
+        lines.collect::<Vec<_>>()
+    });
+    assert_eq!(store.status().expect("it can be read").counts.groups, before + 1);
+    // In the order of their transactions.
+    lines.sort();
+    let expected: String = lines.into_iter().map(|(_, line)| line).collect();
+    assert_eq!(text(&store, "log"), Some(format!("0\n{expected}")));
+}
+
+/// Attack 22: `echo FOREIGN >> log` between C4 and C8 is not overwritten.
+#[test]
+fn attack_22_what_another_program_adds_at_the_same_time_stays() {
+    let sim = with_log();
+    let (outside, once) = (sim.clone(), AtomicBool::new(true));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if op == "write" && on == "log" && once.swap(false, Ordering::SeqCst) {
+            echo(&outside, "log", "foreign\n");
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    add(&store, "ours\n");
+    add(&store, "more\n");
+    assert_eq!(log(&sim), "first\nforeign\nours\nmore\n");
+    let reader = open(&sim);
+    assert_eq!(text(&reader, "log").as_deref(), Some("first\nforeign\nours\nmore\n"));
+    after_power_cuts(&sim, 512, |world, store| {
+        let log = log(world);
+        assert!(log.starts_with("first\nforeign\n"), "{log:?}");
+        // A torn line of ours may stand before the whole one.
+        assert!(log.contains("ours\n") && log.ends_with("more\n"), "{log:?}");
+        assert!(!log.contains('\0'), "{log:?}");
+        assert!(store.recovery_report().rescued.is_empty(), "{log:?}");
+    });
+}
+
+/// Attack 22: the file is shorter than the offset, or longer than the append's end.
+#[test]
+fn attack_22_a_log_that_others_have_cut_or_lengthened_keeps_what_is_theirs() {
+    for theirs in ["", "fi", "rotated by another tool\n", "first\nours\nand theirs\n"] {
+        let sim = with_log();
+        let store = open(&sim);
+        add(&store, "ours\n");
+        sim.write("log", theirs.as_bytes());
+        sim.write_back("log");
+        // The user's edit stands: the transaction was published before.
+        let adopts = sim.world().process_death();
+        drop(open(&adopts));
+        assert_eq!(log(&adopts), theirs);
+        after_power_cuts(&sim, 64, |world, _| {
+            let log = log(world);
+            assert!(log.starts_with(theirs), "{theirs:?}: {log:?}");
+            assert_eq!(count(&log, "ours\n"), 1, "{theirs:?}: {log:?}");
+        });
+    }
+}
+
+/// Attack 37: of two identical bodies the first one's page is lost.
+#[test]
+fn attack_37_identical_lines_are_told_apart_by_their_places() {
+    let sim = prepared();
+    let store = open(&sim);
+    let page = "p".repeat(4096 - 7) + "\n";
+    put(&store, "log", page.as_bytes());
+    store.checkpoint().expect("nothing fails here");
+    sim.write_back_all();
+    for _ in 0..3 {
+        add(&store, "same\n");
+    }
+    after_power_cuts(&sim, 512, |world, _| {
+        assert_eq!(log(world), format!("{page}same\nsame\nsame\n"));
+    });
+}
+
+/// Attack 37: a process dies in the middle of the write, and somebody adds a line behind the half.
+#[test]
+fn attack_37_a_foreign_line_behind_our_torn_one_stays() {
+    let sim = with_log();
+    let store = open(&sim);
+    sim.record();
+    add(&store, "ours, a longer line\n");
+    drop(store);
+    let halves = moment(&sim, "write log").world.process_death_variants();
+    assert!(halves.iter().any(|half| log(half).len() > FIRST.len()), "some are torn");
+    for half in halves {
+        let (alone, beside) = (half.fork(), half.fork());
+        echo(&alone, "log", "foreign\n");
+        let before = log(&alone);
+        drop(open(&alone));
+        assert!(log(&alone).starts_with(&before), "{:?}", log(&alone));
+        assert_eq!(count(&log(&alone), "ours, a longer line\n"), 1, "{:?}", log(&alone));
+        // Nobody came between: then no half is left.
+        drop(open(&beside));
+        assert_eq!(log(&beside), "first\nours, a longer line\n");
+    }
+}
+
+/// Attack 38: an append's word is not a body, and a put may follow it.
+#[test]
+fn attack_38_readers_see_an_append_that_is_not_at_its_path_yet() {
+    let large = "l".repeat(3 * INLINE_MAX);
+    for line in ["ours\n", &*large] {
+        let sim = with_log();
+        let (alive, reads) = (open(&sim), open(&sim));
+        let mut kept = reads.begin().expect("the store is open");
+        let mut before = kept.reader("log").expect("it can be read").expect("it is there");
+        let dead = dies(&sim, options(), |op, on| op == "write" && on == "log");
+        dead.append("log", line).expect_err("it dies");
+        assert_eq!(log(&sim), FIRST, "it is not at its path");
+        for store in [&reads, &open(&sim)] {
+            assert_eq!(text(store, "log"), Some(format!("{FIRST}{line}")));
+            let version = store.version("log").expect("it can be read").expect("it is there");
+            assert_eq!(version, filepact::Version::of(format!("{FIRST}{line}").as_bytes()));
+        }
+        // The next one heals, and adds.
+        add(&alive, "more\n");
+        assert_eq!(log(&sim), format!("{FIRST}{line}more\n"));
+        // The reader keeps the moment at which it was made.
+        let mut old = String::new();
+        before.read_to_string(&mut old).expect("it can be read");
+        assert_eq!(old, FIRST);
+        put(&alive, "log", b"new");
+        assert_eq!(text(&reads, "log").as_deref(), Some("new"));
+    }
+}
+
+/// Attack 38: a large body shares its inode with its staged name, and a later append lengthens both.
+#[test]
+fn attack_38_a_large_body_that_was_lengthened_is_read_at_its_length() {
+    let sim = prepared();
+    let large = "l".repeat(3 * INLINE_MAX);
+    let store = open(&sim);
+    put(&store, "log", large.as_bytes());
+    add(&store, "ours\n");
+    after_power_cuts(&sim, 512, |world, store| {
+        assert_eq!(log(world), format!("{large}ours\n"));
+        let report = store.recovery_report();
+        assert!(report.rescued.is_empty() && report.left.is_empty(), "{report:?}");
+    });
+    put(&store, "log", b"short");
+    after_power_cuts(&sim, 512, |world, store| {
+        assert_eq!(log(world), "short");
+        let report = store.recovery_report();
+        assert!(report.rescued.is_empty() && report.left.is_empty(), "{report:?}");
+    });
+}
+
+#[test]
+fn a_process_that_dies_at_any_call_of_an_append_is_healed() {
+    let line = "ours, a longer line\n";
+    for nth in 1.. {
+        let sim = with_log();
+        let alive = open(&sim);
+        let (world, victim) = (sim.clone(), sim.actor());
+        let (dies, calls) = (victim.clone(), Arc::new(AtomicBool::new(false)));
+        let died = Arc::clone(&calls);
+        let steps = Steps::new(victim, move |n, _, _| {
+            if n == nth {
+                died.store(true, Ordering::SeqCst);
+                world.kill(&dies);
+            }
+        });
+        let outcome = options().open_with(steps).and_then(|store| store.append("log", line));
+        if !calls.load(Ordering::SeqCst) {
+            outcome.expect("nobody dies");
+            break;
+        }
+        add(&alive, "more\n");
+        let log = log(&sim);
+        let whole = [format!("{FIRST}more\n"), format!("{FIRST}{line}more\n")];
+        assert!(whole.contains(&log), "call {nth}: {log:?}");
+        assert!(outcome.is_err() || log == whole[1], "call {nth}: it was acknowledged");
+    }
+}
+
+#[test]
+fn what_many_processes_added_is_nobodys_edit() {
+    let sim = with_log();
+    let (one, other) = (open(&sim), open(&sim));
+    for number in 0..20 {
+        add(&one, &format!("{number}\n"));
+        add(&other, &format!("{number}\n"));
+    }
+    for store in [&one, &other] {
+        let check = store.check().expect("it can be checked");
+        assert!(check.problems.is_empty() && check.outside_edits.is_empty(), "{check:?}");
+    }
+    // Who has no stamp of it reads it and replaces it: nothing is adopted, nothing is rescued.
+    let before = text(&one, "log").expect("it is there");
+    one.transact::<_, Error>(|tx| {
+        let bytes = tx.read_bytes("log")?.unwrap_or_default();
+        tx.write_bytes("copy", bytes)?;
+        tx.append("log", "last\n")
+    })
+    .expect("it commits");
+    put(&one, "log", b"new");
+    let status = one.status().expect("it can be read");
+    assert_eq!((status.counts.adopted, status.rescued), (0, vec![]));
+    assert_eq!(text(&other, "copy"), Some(before));
+    for store in [one, other] {
+        store.close().expect("nothing fails here");
+    }
+    assert_eq!(log(&sim), "new");
+}
+
+#[test]
+fn an_edit_of_a_log_is_seen_between_appends() {
+    let sim = with_log();
+    let store = open(&sim);
+    add(&store, "one\n");
+    sim.advance(Duration::from_secs(10));
+    sim.write("log", b"FIRST\none\n");
+    assert_eq!(store.check().expect("it can be checked").outside_edits, ["log"]);
+    // An append depends on nothing, and replaces nothing.
+    add(&store, "two\n");
+    assert_eq!(log(&sim), "FIRST\none\ntwo\n");
+    // A put that has not read it displaces what it knows: all of that, with the edit in it.
+    sim.advance(Duration::from_secs(10));
+    sim.write("log", b"mine\n");
+    put(&store, "log", b"ours");
+    let rescued = store.status().expect("it can be read").rescued;
+    assert_eq!(rescued.len(), 1, "{rescued:?}");
+    assert_eq!(read(&sim, &rescued[0].at).as_deref(), Some("mine\n"));
+}
+
+#[test]
+fn attack_4_appends_are_written_anew_after_a_failed_sync() {
+    for op in ["checkpoint", "recovery"] {
+        let sim = with_log();
+        let store = open(&sim);
+        add(&store, "ours\n");
+        fail(&sim, "sync", "log", errno::IO, false);
+        // It dies before it can say so.
+        fail(&sim, "write", ".filepact/state", errno::IO, true);
+        if op == "checkpoint" {
+            store.checkpoint().expect_err("the sync fails");
+            drop(store);
+        } else {
+            drop(store);
+            options().open_with(sim.actor()).expect_err("the sync fails");
+        }
+        sim.clear_faults();
+        let store = open(&sim);
+        assert!(store.recovery_report().failed);
+        drop(store);
+        sim.evict_all();
+        assert_eq!(log(&sim), "first\nours\n", "after a failed {op}");
+        after_power_cuts(&sim, 64, |world, _| {
+            assert_eq!(log(world), "first\nours\n", "after a failed {op}");
+        });
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_an_append_loses_nothing() {
+    let sim = with_log();
+    let store = open(&sim);
+    fail(&sim, "write", "log", errno::NOSPC, true);
+    let outcome = store.append("log", "ours\n");
+    assert!(matches!(outcome, Err(Error::Unpublished { .. })), "{outcome:?}");
+    assert_eq!(text(&store, "log").as_deref(), Some("first\nours\n"), "it is committed");
+    store.append("log", "more\n").expect_err("nothing is accepted before it is published");
+    sim.clear_faults();
+    add(&store, "more\n");
+    assert_eq!(log(&sim), "first\nours\nmore\n");
+}
+
+#[test]
+fn a_log_that_was_removed_or_replaced_in_the_middle_is_made_of_what_is_added() {
+    let sim = with_log();
+    let (outside, once) = (sim.clone(), AtomicBool::new(true));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        // After validation: just before the bytes are added.
+        if op == "write" && on == ".filepact/state" && outside.read("log").is_some() {
+            let is_committed = outside.tree().iter().any(|(path, bytes)| {
+                path.starts_with(".filepact/journal/")
+                    && String::from_utf8_lossy(bytes).contains("ours")
+            });
+            if is_committed && once.swap(false, Ordering::SeqCst) {
+                outside.rename("log", "log.1");
+            }
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    add(&store, "ours\n");
+    add(&store, "more\n");
+    assert_eq!(read(&sim, "log.1").as_deref(), Some(FIRST));
+    assert_eq!(log(&sim), "ours\nmore\n");
+    store.checkpoint().expect("it is no lost write");
+}
+
+#[test]
+fn a_version_that_a_power_cut_tore_is_nobodys_edit() {
+    let sim = with_log();
+    let store = open(&sim);
+    add(&store, &"x".repeat(1_500));
+    add(&store, &"y".repeat(1_500));
+    add(&store, &"z".repeat(1_900));
+    put(&store, "log", b"new");
+    store.remove("log").expect("it is there");
+    after_power_cuts(&sim, 2048, |world, store| {
+        assert_eq!(read(world, "log"), None);
+        let report = store.recovery_report();
+        assert!(report.rescued.is_empty(), "{report:?}\n{}", world.dump());
+    });
+}
+
+#[test]
+fn the_time_of_an_append_is_not_taken_for_that_of_an_edit() {
+    let sim = with_log();
+    let store = open(&sim);
+    add(&store, "ours\n");
+    let stamp = sim.stat("log").expect("it is there").stamp;
+    drop(store);
+    // The user cuts it after the program has gone.
+    sim.write("log", b"cut\n");
+    assert_ne!(sim.stat("log").expect("it is there").stamp.mtime, stamp.mtime);
+    let store = open(&sim);
+    assert_eq!(store.recovery_report().adopted, ["log"]);
+    assert_eq!(log(&sim), "cut\n");
+    // With our own time it is a write that the disk has lost.
+    add(&store, "ours\n");
+    let stamp = sim.stat("log").expect("it is there").stamp;
+    drop(store);
+    sim.write("log", b"cut\n");
+    set_mtime(&sim, "log", stamp.mtime);
+    drop(open(&sim));
+    assert_eq!(log(&sim), "cut\nours\n");
+}
