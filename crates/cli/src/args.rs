@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use filepact::Version;
 
 const AFTER_HELP: &str = "\
@@ -140,7 +140,7 @@ Without `begin` the whole input is one transaction, committed at its end and ans
 line; one that was begun and not committed is dropped at the end. A failed line aborts its
 transaction: later lines answer `aborted` until `rollback` or a new `begin`. The exit code is that
 of the first failure.")]
-    Batch(NoteArgs),
+    Batch(BatchArgs),
 
     /// Show the transactions that the journal still holds, oldest first
     #[command(after_help = "\
@@ -198,6 +198,35 @@ Examples:
 pub(crate) struct GetArgs {
     /// The document
     pub(crate) path: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// What a commit makes durable: the journal, with one sync; the files too, for readers that do not
+    /// use filepact; or nothing until the end, or until the journal has grown
+    #[arg(long, value_name = "WHAT", default_value = "journal")]
+    pub(crate) durability: Durability,
+
+    #[command(flatten)]
+    pub(crate) note: NoteArgs,
+}
+
+/// The library's, as it is spelled on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Durability {
+    Journal,
+    Files,
+    Buffered,
+}
+
+impl From<Durability> for filepact::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Journal => Self::Journal,
+            Durability::Files => Self::Files,
+            Durability::Buffered => Self::Buffered,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

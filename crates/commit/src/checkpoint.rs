@@ -156,11 +156,23 @@ pub fn sync_documents<'a>(
     if paths.clone().nth(SYNC_EACH).is_some() {
         return fs.sync_everything();
     }
-    let mut dirs = BTreeSet::new();
-    for path in paths {
+    for path in paths.clone() {
         if stands(fs, path, Kind::File)? {
             fs.open(path, Access::Read)?.sync(SyncKind::All)?;
         }
+    }
+    sync_names(fs, paths)
+}
+
+/// Makes the names of these documents durable, or their absence.
+///
+/// A failed sync leaves nothing known.
+pub(crate) fn sync_names<'a>(
+    fs: &dyn Fs,
+    paths: impl Iterator<Item = &'a str>,
+) -> Result<(), FsError> {
+    let mut dirs = BTreeSet::new();
+    for path in paths {
         let mut dir = parent_of(path);
         while dirs.insert(dir.to_owned()) && !dir.is_empty() {
             dir = parent_of(dir);

@@ -25,7 +25,8 @@ impl Writer {
         if inner.state.published.seq >= inner.state.committed.seq {
             return Ok(());
         }
-        let words = self.view.in_flight();
+        let in_flight = self.view.in_flight();
+        let words = &*in_flight;
         // Removals first, as in C8. An outside edit is at its path already.
         let words = words.iter().filter(|(_, word)| !word.is_outside());
         let (removes, others): (Vec<_>, Vec<_>) =
@@ -58,6 +59,7 @@ impl Writer {
             let own = word.said.put().map(|put| put.hash);
             tell(settle_leftover(fs, &at, swap_of(path, word, base), own, |_, _| Ok(false))?);
         }
+        self.sync_published(&in_flight).map_err(|(_, error)| error)?;
         self.counters.heal(words().count(), inner.state.committed.seq);
         inner.unsettled = true;
         inner.state.published = inner.state.committed.clone();

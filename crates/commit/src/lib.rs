@@ -79,4 +79,4 @@ pub use rewrite::{Rewritten, rewrite};
 pub use stage::{Dress, StageNames, Staged, place, restage, stage_name_record};
 pub use turn::Turn;
 pub use view::{Found, Known, Moment, View};
-pub use writer::{JournalStatus, Limits, Writer, WriterParts};
+pub use writer::{Durability, JournalStatus, Limits, Writer, WriterParts};

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use filepact_fs::Fs;
+use filepact_fs::{Fs, FsError};
 use filepact_journal::{AppendError, Appended, RecordKind, Words};
 
+use crate::checkpoint::{sync_documents, sync_names};
 use crate::group::StagedGroup;
 use crate::publication::Publication;
 use crate::queue::Ticket;
@@ -12,7 +13,7 @@ use crate::request::Answer;
 use crate::touched::{How, Touched};
 use crate::validate::{Adopted, Validation};
 use crate::writer::{Inner, Member};
-use crate::{Change, CommitError, Committed, Request, Rescued, Writer};
+use crate::{Change, CheckpointMark, CommitError, Committed, Durability, Request, Rescued, Writer};
 
 impl Writer {
     /// C4 to C8 for all members that leave each other alone; the others are left in `waiting`.
@@ -105,14 +106,25 @@ impl Writer {
         members: usize,
     ) -> Result<Vec<(u64, Rescued)>, CommitError> {
         let fs = &*self.fs;
-        // Before C6: a durable record must not name a body whose own name can still be lost.
-        if let Err(error) = group.secure_bodies(fs) {
+        // Before C6: a durable record must not name a body whose own name can still be lost; and with
+        // `Files` no document may be swapped in whose body can still be lost.
+        let durability = self.limits.durability;
+        let bodies = match durability {
+            Durability::Files => group.sync_bodies(fs),
+            Durability::Journal | Durability::Buffered => Ok(()),
+        };
+        if let Err(error) = bodies.and_then(|()| group.secure_bodies(fs)) {
             group.unstage(fs);
             return Err(error.into());
         }
-        // C6, C7: the commit point is the return of the journal's sync.
+        // C6, C7: the commit point is the return of the journal's sync, or, with `Buffered`, that of
+        // the write of `state` below.
         let records = std::mem::take(&mut group.records);
-        let appended = match inner.journal.append(records, group.time()) {
+        let appended = match durability {
+            Durability::Buffered => inner.journal.append_unsynced(records, group.time()),
+            Durability::Journal | Durability::Files => inner.journal.append(records, group.time()),
+        };
+        let appended = match appended {
             Ok(appended) => appended,
             Err(AppendError::Unchanged(error)) => {
                 group.unstage(fs);
@@ -137,6 +149,7 @@ impl Writer {
             self.counters.rescue(&edit);
             rescued.push((txn, edit));
         });
+        let published = published.and_then(|()| self.sync_published(&words));
         published.map_err(|(path, source)| CommitError::Unpublished {
             txn: appended.last,
             path,
@@ -149,13 +162,30 @@ impl Writer {
         Ok(rescued)
     }
 
-    /// A group is durable: `state` says so, and from then on everybody reads it.
+    /// With `Files` the names are durable before the commit is acknowledged, and what was added to
+    /// documents in place. The bodies of all others are since C5.
+    pub(crate) fn sync_published(&self, words: &Words) -> Result<(), (String, FsError)> {
+        if self.limits.durability != Durability::Files {
+            return Ok(());
+        }
+        let fs = &*self.fs;
+        let added = words.iter().filter(|(_, word)| !word.said.appends.is_empty());
+        let sync = || {
+            sync_documents(fs, added.map(|(path, _)| path))?;
+            sync_names(fs, words.iter().map(|(path, _)| path))
+        };
+        // The documents and directories are everybody's: an error must not be lost with us.
+        let path = || words.iter().next().map_or(String::new(), |(path, _)| path.to_owned());
+        CheckpointMark::around(fs, sync).map_err(|error| (path(), error))
+    }
+
+    /// A group is committed: `state` says so, and from then on everybody reads it.
     pub(crate) fn committed(
         &self,
         inner: &mut Inner,
         appended: &Appended,
     ) -> Result<(), CommitError> {
-        inner.state.synced = appended.last;
+        inner.state.synced = appended.synced;
         inner.state.committed = inner.journal.end().into();
         self.write_state(inner).map_err(|source| CommitError::Unknown { source })?;
         inner.journal.remove_elders();

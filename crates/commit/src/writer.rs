@@ -28,9 +28,32 @@ pub struct WriterParts {
     pub view: View,
 }
 
+/// What a commit makes durable before it is acknowledged.
+///
+/// Whatever it is, a transaction is there whole or not at all when its process dies, and a checkpoint
+/// makes everything durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The journal, with one sync, whatever the number of documents. After a power cut the next
+    /// opening puts every document right; until then a program that reads the files without filepact
+    /// may find one that was just changed old, empty or torn.
+    #[default]
+    Journal,
+    /// The journal and the documents: even who reads the files without filepact finds each one as a
+    /// commit left it, right after a power cut. (A document that is being added to in that moment may
+    /// hold a part of the last addition.)
+    Files,
+    /// Nothing, until the next checkpoint. A power cut takes any number of the last transactions, and
+    /// may leave a document that they changed old, new, empty or torn; the store opens all the same.
+    /// Only bodies over `inline_max` are synced, since no record names bytes that can be lost.
+    Buffered,
+}
+
 /// What a handle may be told.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// What a commit makes durable.
+    pub durability: Durability,
     /// Bodies up to this many bytes travel in the journal.
     pub inline_max: usize,
     /// A checkpoint follows the commit that makes the journal longer than this many bytes.

@@ -33,6 +33,8 @@ pub struct Journal {
     fs: Arc<dyn Fs>,
     store: String,
     progress: Progress,
+    /// Up to this seq every group is on the disk.
+    synced: u64,
     /// Where the next group goes if it has room; `None` once the tail must not be written to.
     tail: Option<OpenSegment>,
     /// The full size of the newest segment, in bytes.
@@ -64,7 +66,14 @@ pub enum Names {
     Doubted,
 }
 
-/// A group that is durable.
+/// When a group is to be durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Now,
+    Later,
+}
+
+/// A group that is in the journal.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Appended {
@@ -72,6 +81,8 @@ pub struct Appended {
     pub first: u64,
     /// The seq of its last record.
     pub last: u64,
+    /// Up to this seq every group is durable: its own last, unless it was not to be synced.
+    pub synced: u64,
     /// The group.
     pub group: Group,
 }
@@ -80,8 +91,8 @@ impl Journal {
     /// Without a tail to write to.
     fn new(fs: Arc<dyn Fs>, store: &str, progress: Progress) -> Self {
         let (tail, elders) = (None, None);
-        let store = store.to_owned();
-        Self { fs, store, progress, tail, newest_bytes: 0, elders, stopped: false }
+        let (store, synced) = (store.to_owned(), progress.end().seq());
+        Self { fs, store, progress, synced, tail, newest_bytes: 0, elders, stopped: false }
     }
 
     /// Begins the journal of a new store, whose id is `store`, with a checkpoint of nothing.
@@ -134,12 +145,13 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Takes in how far the journal has come meanwhile, in the turn of this writer, and asks whether
-    /// the tail may still be written to.
+    /// Takes in how far the journal has come meanwhile, and is durable, in the turn of this writer, and
+    /// asks whether the tail may still be written to.
     ///
     /// # Errors
     /// What these calls answer; then the next append goes to a new segment.
-    pub fn catch_up(&mut self, progress: &Progress) -> Result<(), FsError> {
+    pub fn catch_up(&mut self, progress: &Progress, synced: u64) -> Result<(), FsError> {
+        self.synced = synced;
         let before = std::mem::replace(&mut self.progress, *progress);
         // Where the tail was clean to its end when it was opened, others have only appended since:
         // they ask the same before they write.
@@ -208,6 +220,7 @@ impl Journal {
             (chain, last) = (after, group.last);
         }
         let begins = journal.give_birth(&bytes, journal.last_checkpoint(), time)?;
+        journal.synced = last;
         journal.progress.end = begins.after(begins.offset() + bytes.len() as u64, last, chain);
         Ok(journal)
     }
@@ -220,28 +233,51 @@ impl Journal {
     /// # Panics
     /// If `kinds` are not whole transactions and checkpoints.
     pub fn append(&mut self, kinds: Vec<RecordKind>, time: Time) -> Result<Appended, AppendError> {
+        self.write(kinds, time, Sync::Now)
+    }
+
+    /// As [`append`](Self::append), without the sync where the group fits into the segment: it
+    /// survives the process, and a power cut only with a later sync.
+    ///
+    /// # Errors
+    /// # Panics
+    /// As [`append`](Self::append).
+    pub fn append_unsynced(
+        &mut self,
+        kinds: Vec<RecordKind>,
+        time: Time,
+    ) -> Result<Appended, AppendError> {
+        self.write(kinds, time, Sync::Later)
+    }
+
+    fn write(
+        &mut self,
+        kinds: Vec<RecordKind>,
+        time: Time,
+        sync: Sync,
+    ) -> Result<Appended, AppendError> {
         if self.stopped {
             let error = io::Error::other(LatchTripped);
             return Err(AppendError::Unchanged(FsError::new("append to", JOURNAL_DIR, error)));
         }
         let first = self.next_seq();
-        // One group is in flight at a time: the sync of everything before has returned.
-        let synced = self.end().seq();
-        let records = (first..).zip(kinds).map(|(seq, kind)| Record { seq, synced, kind });
-        let records: Arc<[Record]> = records.collect();
-        let (bytes, chain) = encode_group(&records, self.end().chain());
-        let last = synced + records.len() as u64;
-        let len = bytes.len() as u64;
         // A checkpoint leaves a segment that grew beyond all others for one large group: with it
         // goes what every later opening would have to read for nothing.
         let leave = self.newest_bytes > LARGEST_BYTES
-            && matches!(records[..], [Record { kind: RecordKind::Checkpoint { .. }, .. }]);
-        let fits = |tail: &OpenSegment| self.end().offset() + len <= tail.size;
+            && matches!(kinds[..], [RecordKind::Checkpoint { .. }]);
+        let (mut records, (mut bytes, mut chain)) = self.encode(first, kinds);
+        let fits = |tail: &OpenSegment| self.end().offset() + bytes.len() as u64 <= tail.size;
         let has_room = !leave && self.tail.as_ref().is_some_and(fits);
         let begins = if has_room {
-            self.write_at_tail(&bytes)?;
+            self.write_at_tail(&bytes, sync)?;
             *self.end()
         } else {
+            if self.synced < self.end().seq() {
+                // Whatever follows in a new segment says that all before it is durable.
+                self.sync_left_segment().map_err(AppendError::Unchanged)?;
+                let kinds = records.iter().map(|record| record.kind.clone()).collect();
+                (records, (bytes, chain)) = self.encode(first, kinds);
+            }
             // The header repeats the newest checkpoint, also one that is born with it: it was true
             // before it was written down.
             let mut checkpoint = self.last_checkpoint();
@@ -252,15 +288,35 @@ impl Journal {
             }
             self.give_birth(&bytes, checkpoint, time)?
         };
-        let ends = begins.after(begins.offset() + len, last, chain);
-        let born = !has_room;
+        let (last, born) = (first + records.len() as u64 - 1, !has_room);
+        if born || sync == Sync::Now {
+            self.synced = last;
+        }
+        let ends = begins.after(begins.offset() + bytes.len() as u64, last, chain);
         let group = Group { records, first, last, begins, ends, born, covered: false };
         self.progress.take(&group);
-        Ok(Appended { first, last, group })
+        Ok(Appended { first, last, synced: self.synced, group })
+    }
+
+    /// The records of the next group, their bytes, and the chain after them.
+    fn encode(&self, first: u64, kinds: Vec<RecordKind>) -> (Arc<[Record]>, (Vec<u8>, Chain)) {
+        let synced = self.synced;
+        let records = (first..).zip(kinds).map(|(seq, kind)| Record { seq, synced, kind });
+        let records: Arc<[Record]> = records.collect();
+        let encoded = encode_group(&records, self.end().chain());
+        (records, encoded)
+    }
+
+    /// A segment is synced before it is left.
+    fn sync_left_segment(&mut self) -> Result<(), FsError> {
+        let path = segment_path(self.end().segment());
+        self.fs.open(&path, Access::Write)?.sync(SyncKind::Data)?;
+        self.synced = self.end().seq();
+        Ok(())
     }
 
     /// C6 and C7, over the padding of a segment that has room.
-    fn write_at_tail(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
+    fn write_at_tail(&mut self, bytes: &[u8], sync: Sync) -> Result<(), AppendError> {
         let tail = self.tail.as_ref().expect("there is room at the tail");
         let offset = self.end().offset();
         if let Err(PartialWrite { source, .. }) = write_all(&*tail.file, bytes, offset) {
@@ -276,6 +332,9 @@ impl Journal {
                 self.stopped = true;
                 Err(AppendError::Unknown(source))
             };
+        }
+        if sync == Sync::Later {
+            return Ok(());
         }
         // The commit point. The size stands, so that this is one flush (FACTS 2). After a failure
         // a second sync would return success and prove nothing (FACTS 5).

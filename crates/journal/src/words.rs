@@ -112,7 +112,7 @@ impl Words {
     }
 
     /// All words, by path.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Word)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Word)> + Clone {
         self.0.iter().map(|(path, word)| (path.as_str(), word))
     }
 

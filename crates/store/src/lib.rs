@@ -78,7 +78,7 @@ mod version;
 
 pub use content::Reader;
 pub use error::Error;
-pub use filepact_commit::{Committed, Counts, Rescued};
+pub use filepact_commit::{Committed, Counts, Durability, Rescued};
 pub use filepact_fs::{DocPath, InvalidPath, Time};
 pub use filepact_recovery::{Action, Planned, Report, TornTail};
 pub use inspect::{Check, LoggedChange, LoggedKind, LoggedTransaction, Status};

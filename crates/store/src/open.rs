@@ -43,7 +43,8 @@ fn shared(
         created, joined, trusted, failed, replayed, adopted, rescued,
         "opened"
     );
-    let limits = Limits { inline_max: options.inline_max, journal_max: options.journal_max };
+    let Options { durability, inline_max, journal_max, .. } = options;
+    let limits = Limits { durability, inline_max, journal_max };
     let writer = Writer::new(opened.parts, limits)?;
     Ok(Shared::new(writer, open, opened.report, options))
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use filepact_commit::Durability;
 use filepact_fs::{Fs, OsFs};
 
 use crate::{Error, Json, Store, open};
@@ -13,6 +14,7 @@ use crate::{Error, Json, Store, open};
 #[must_use]
 pub struct Options {
     pub(crate) create: bool,
+    pub(crate) durability: Durability,
     pub(crate) inline_max: usize,
     pub(crate) journal_max: u64,
     pub(crate) lock_timeout: Duration,
@@ -25,6 +27,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             create: true,
+            durability: Durability::default(),
             inline_max: 64 * 1024,
             journal_max: 16 * 1024 * 1024,
             lock_timeout: Duration::from_secs(10),
@@ -39,6 +42,25 @@ impl Options {
     /// Whether to make a store in an existing folder that is none. Default: yes.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
+        self
+    }
+
+    /// What a commit of this handle makes durable before it is acknowledged; handles of one store may
+    /// differ. Default: [`Durability::Journal`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), filepact::Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// use filepact::{Durability, Store};
+    ///
+    /// // A program that reads the files without filepact finds them whole even after a power cut.
+    /// let store = Store::options().durability(Durability::Files).open(folder.path())?;
+    /// store.write("motd.json", &"hello")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
 

@@ -8,6 +8,8 @@ mod attacks;
 mod calls;
 /// Pairs of transactions, crashed at every call.
 mod crash;
+/// What each durability keeps through a power cut.
+mod durability;
 /// Edits by other programs beside an open store.
 mod edits;
 /// What happens is told and counted.

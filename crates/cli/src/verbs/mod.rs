@@ -28,7 +28,7 @@ pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, 
         Verb::Rm(args) => open(cli, output, |store| documents::remove(cli, store, args, output)),
         Verb::Ls(args) => open(cli, output, |store| documents::list(store, args, output)),
         Verb::Batch(args) => open(cli, output, |store| {
-            batch::run(store, io::stdin().lock(), io::stdout().lock(), args)
+            batch::run(store, io::stdin().lock(), io::stdout().lock(), &args.note)
         }),
         Verb::Log => open(cli, output, |store| log::log(store, output)),
         Verb::Status => open(cli, output, |store| store::status(store, output)),
@@ -42,7 +42,11 @@ pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, 
 }
 
 fn options(cli: &Cli) -> Options {
-    Store::options().create(false).lock_timeout(cli.timeout)
+    let options = Store::options().create(false).lock_timeout(cli.timeout);
+    match &cli.verb {
+        Verb::Batch(args) => options.durability(args.durability.into()),
+        _ => options,
+    }
 }
 
 /// Opens the store, does `work` and closes the store.

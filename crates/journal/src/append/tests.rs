@@ -382,3 +382,69 @@ fn a_directory_without_a_journal_has_no_segments() {
     let fs = OsFs::open(dir.path()).unwrap();
     assert_eq!(load(&fs).unwrap(), []);
 }
+
+#[test]
+fn what_is_not_synced_is_said_of_nobody_until_the_next_sync() {
+    let (_dir, fs, mut journal) = store();
+    let synced_first = journal.append(transaction("a", b"1"), Time(0)).unwrap();
+    log(&fs);
+    let later = journal.append_unsynced(transaction("a", b"2"), Time(0)).unwrap();
+    let last = journal.append_unsynced(transaction("a", b"3"), Time(0)).unwrap();
+    assert_eq!((later.synced, last.synced), (synced_first.last, synced_first.last));
+    assert!(log(&fs).iter().all(|call| call.starts_with("write")), "no sync");
+    let scan = read(&*fs);
+    assert!(scan.groups.last().unwrap().records.iter().all(|r| r.synced == synced_first.last));
+    assert!(!scan.groups.iter().any(|group| group.covered && group.first > synced_first.last));
+
+    let now = journal.append(transaction("a", b"4"), Time(0)).unwrap();
+    assert_eq!(now.synced, now.last);
+    let after = journal.append(transaction("a", b"5"), Time(0)).unwrap();
+    assert_eq!(after.group.records[0].synced, now.last);
+}
+
+#[test]
+fn attack_9_groups_that_were_not_synced_and_are_lost_in_any_order_raise_no_alarm() {
+    let (_dir, fs, mut journal) = store();
+    let durable = journal.append(transaction("a", b"0"), Time(0)).unwrap();
+    let bodies: [&[u8]; 3] = [b"1", b"2", b"3"];
+    let groups: Vec<_> = bodies
+        .iter()
+        .map(|body| journal.append_unsynced(transaction("a", body), Time(0)).unwrap().group)
+        .collect();
+    let whole = load(&*fs).unwrap();
+    for lost in 1..8_usize {
+        for filler in [PADDING, 0] {
+            let mut bytes = whole[0].bytes.clone();
+            for (_, group) in groups.iter().enumerate().filter(|(at, _)| lost >> at & 1 == 1) {
+                let range = group.begins.offset() as usize..group.ends.offset() as usize;
+                bytes[range].fill(filler);
+            }
+            let scan = scan(&[(whole[0].first, &bytes)], Some(durable.last)).unwrap();
+            // Whole groups up to the first that is lost.
+            let kept = (0..3)
+                .take_while(|at| lost >> at & 1 == 0)
+                .last()
+                .map_or(durable.last, |at| groups[at].last);
+            assert_eq!(scan.end.seq(), kept, "{lost:03b}");
+        }
+    }
+}
+
+#[test]
+fn a_segment_is_synced_before_it_is_left() {
+    let (_dir, fs, mut journal) = store();
+    let first = journal.end().segment();
+    let mut last = journal.end().seq();
+    let born = loop {
+        let appended = journal.append_unsynced(transaction("a", &[b'x'; 4000]), Time(0)).unwrap();
+        if appended.group.born {
+            break appended;
+        }
+        last = appended.last;
+        log(&fs);
+    };
+    let calls = log(&fs);
+    assert_eq!(calls[0], format!("sync {}", segment_path(first)));
+    assert!(calls[1].starts_with("create"), "{calls:?}");
+    assert_eq!((born.group.records[0].synced, born.synced), (last, born.last));
+}

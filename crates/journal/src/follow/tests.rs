@@ -141,10 +141,10 @@ fn writers_take_turns_at_one_tail_and_through_segments() {
     let (_dir, fs, mut first, mut second) = two_writers();
     for _ in 0..20 {
         append(&mut second, 9000);
-        first.catch_up(second.progress()).unwrap();
+        first.catch_up(second.progress(), second.end().seq()).unwrap();
         append(&mut first, 9000);
         append(&mut first, 9000);
-        second.catch_up(first.progress()).unwrap();
+        second.catch_up(first.progress(), first.end().seq()).unwrap();
     }
     assert_eq!(read_all(&fs).groups.len(), 2 + 60);
     assert_eq!(read_all(&fs).end, *second.end());
@@ -159,7 +159,7 @@ fn what_a_dead_writer_left_at_the_tail_is_voided_by_a_new_segment() {
     let progress = *first.progress();
     let mut dead = first;
     append(&mut dead, 10);
-    second.catch_up(&progress).unwrap();
+    second.catch_up(&progress, progress.end().seq()).unwrap();
     let group = append(&mut second, 20);
     assert!(group.born);
     let scan = read_all(&fs);
@@ -174,7 +174,7 @@ fn a_dead_writers_segment_is_replaced_although_there_is_room_at_the_tail_before_
     let progress = *first.progress();
     let mut dead = first;
     assert!(append(&mut dead, 300_000).born);
-    second.catch_up(&progress).unwrap();
+    second.catch_up(&progress, progress.end().seq()).unwrap();
     let group = append(&mut second, 20);
     assert!(group.born, "at the tail before it, the dead one's segment would have voided it");
     let scan = read_all(&fs);
@@ -189,6 +189,6 @@ fn who_joins_does_not_write_over_what_a_power_cut_tore() {
     write_all(&*file, b"{\"crc\":", first.end().offset() + 8192).unwrap();
     let scan = read_to(&*fs, &committed(&first)).unwrap().unwrap();
     let mut joined = Journal::join(fs.clone(), &scan).unwrap();
-    joined.catch_up(first.progress()).unwrap();
+    joined.catch_up(first.progress(), first.end().seq()).unwrap();
     assert!(append(&mut joined, 10).born);
 }
