@@ -11,7 +11,7 @@ use crate::heal::names_in_stage;
 use crate::writer::Inner;
 use crate::{
     CommitError, Known, Live, MARK, Rewritten, Stamped, Writer, drop_staged, look_past_links,
-    rewrite, stage_body_path as in_stage,
+    rewrite, stage_body_path as in_stage, sweep_kept,
 };
 
 /// Documents changed since the last checkpoint, by whatever process.
@@ -136,6 +136,7 @@ impl Writer {
                 Ok(())
             })
         });
+        let swept = swept.and_then(|()| sweep_kept(&*self.fs));
         // What cannot be removed here goes with the next checkpoint, or the next opening; what bears
         // a number that comes again, before that.
         inner.litter |= swept.is_err();

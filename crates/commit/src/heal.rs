@@ -10,6 +10,7 @@ use filepact_journal::{Added, Base, Body, Change, Put, Word};
 
 use crate::append::finish;
 use crate::live::{Opened, hash_part, open_document, read_steady};
+use crate::pins::Pins;
 use crate::publication::note_stamp;
 use crate::stage::{Dress, owner, place, stage_again};
 use crate::writer::Inner;
@@ -33,7 +34,11 @@ impl Writer {
             words.partition(|(_, word)| word.said.is_removal());
         let words = || removes.iter().chain(&others).copied();
         let tell = |edit: Option<Rescued>| edit.iter().for_each(|edit| self.counters.rescue(edit));
+        let mut pins = Pins::look(fs)?;
         for (path, word) in words() {
+            if let Some(pins) = &mut pins {
+                pins.keep(fs, path, word.txn)?;
+            }
             let base = word.said.base.as_ref().filter(|base| !base.outside);
             match base.map(|base| (base, swap_of(path, word, base))) {
                 None => finish(fs, path, &word.said.appends, word.time)?,

@@ -21,6 +21,10 @@ pub const MARK: &str = ".filepact/checkpoint.lock";
 pub const STAGE: &str = ".filepact/stage";
 /// Outside edits that a publish displaced unseen.
 pub const RESCUED: &str = ".filepact/rescued";
+/// Who reads an older moment.
+pub const PINS: &str = ".filepact/pins";
+/// Images of documents that a pin still needs.
+pub const KEPT: &str = ".filepact/kept";
 /// Keeps the folder out of git.
 pub const GITIGNORE: &str = ".filepact/.gitignore";
 
@@ -31,7 +35,9 @@ pub fn stage_body_path(name: &str) -> String {
 
 /// Creates what is missing of the folder, if anything is.
 pub fn ensure_layout(fs: &dyn Fs) -> Result<(), FsError> {
-    for name in [STAGE, RESCUED, JOURNAL_DIR, OPENING, OPEN, LOCK, TURN, MARK, GITIGNORE] {
+    for name in
+        [STAGE, RESCUED, PINS, KEPT, JOURNAL_DIR, OPENING, OPEN, LOCK, TURN, MARK, GITIGNORE]
+    {
         if fs.stat(name)?.is_none() {
             return create_layout(fs);
         }
@@ -44,7 +50,7 @@ pub fn ensure_layout(fs: &dyn Fs) -> Result<(), FsError> {
 /// After `Ok` every name in it is durable, and so is the name of the folder itself; a crash in
 /// between leaves a folder that the same call completes.
 fn create_layout(fs: &dyn Fs) -> Result<(), FsError> {
-    for dir in [META, STAGE, RESCUED, JOURNAL_DIR] {
+    for dir in [META, STAGE, RESCUED, PINS, KEPT, JOURNAL_DIR] {
         // Another process may be making the same store.
         match fs.make_dir(dir, 0o700) {
             Err(error) if error.is_exists() => {}

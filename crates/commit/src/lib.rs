@@ -12,6 +12,7 @@
 //!   group, stage           C5: bodies on their way
 //!   publication, publish   C8: the swap
 //!   append                 C8: what is added at the end
+//!   pins                   C8: what stays for those who read an older moment
 //! prepare                  bodies, before anybody waits         C1
 //! checkpoint, rewrite      so that older journal can go
 //! request, read_set        what a transaction asks for, and what it has seen
@@ -36,6 +37,7 @@ mod layout;
 mod list;
 mod live;
 mod outside;
+mod pins;
 mod prepare;
 mod publication;
 mod publish;
@@ -62,8 +64,8 @@ pub use error::{CommitError, Refusal};
 pub use heal::drop_staged;
 pub use holds::Holds;
 pub use layout::{
-    COUNTERS, GITIGNORE, LOCK, MARK, META, OPEN, OPENING, RESCUED, STAGE, TURN, ensure_layout,
-    stage_body_path,
+    COUNTERS, GITIGNORE, KEPT, LOCK, MARK, META, OPEN, OPENING, PINS, RESCUED, STAGE, TURN,
+    ensure_layout, stage_body_path,
 };
 pub use list::{Listing, list};
 pub use live::{
@@ -71,6 +73,7 @@ pub use live::{
     open_past_links, read_live, read_steady,
 };
 pub use outside::{Rescued, is_plainly_was, rescue, rescued_edits};
+pub use pins::sweep_kept;
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};
 pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};

@@ -4,6 +4,7 @@ use filepact_fs::{Fs, FsError, Time};
 use filepact_journal::{Added, Base, Change, Was, Words};
 
 use crate::group::StagedGroup;
+use crate::pins::Pins;
 use crate::publish::Swap;
 use crate::{Rescued, Staged, Stamped, View, append, remove_document};
 
@@ -67,16 +68,22 @@ impl Publication {
         Self(removes)
     }
 
-    /// Publishes all; shows each outside edit that was displaced, with the transaction that did it.
-    /// The error names the document that could not be published.
+    /// Publishes all, each after it was kept for those who have a pin; shows each outside edit that was
+    /// displaced, with the transaction that did it. The error names the document that could not be
+    /// published.
     pub(crate) fn run(
         self,
         fs: &dyn Fs,
         view: &View,
+        mut pins: Option<Pins>,
         mut displaced: impl FnMut(u64, Rescued),
     ) -> Result<(), (String, FsError)> {
         for publish in self.0 {
-            match publish.run(fs, view) {
+            let kept = match &mut pins {
+                Some(pins) => pins.keep(fs, &publish.path, publish.txn),
+                None => Ok(()),
+            };
+            match kept.and_then(|()| publish.run(fs, view)) {
                 Ok(edit) => edit.into_iter().for_each(|edit| displaced(publish.txn, edit)),
                 Err(error) => return Err((publish.path, error)),
             }

@@ -7,13 +7,16 @@ use filepact_journal::{AppendError, Appended, RecordKind, Words};
 
 use crate::checkpoint::{sync_documents, sync_names};
 use crate::group::StagedGroup;
+use crate::pins::Pins;
 use crate::publication::Publication;
 use crate::queue::Ticket;
 use crate::request::Answer;
 use crate::touched::{How, Touched};
 use crate::validate::{Adopted, Validation};
 use crate::writer::{Inner, Member};
-use crate::{Change, CheckpointMark, CommitError, Committed, Durability, Request, Rescued, Writer};
+use crate::{
+    Change, CheckpointMark, CommitError, Committed, Durability, PINS, Request, Rescued, Writer,
+};
 
 impl Writer {
     /// C4 to C8 for all members that leave each other alone; the others are left in `waiting`.
@@ -145,9 +148,13 @@ impl Writer {
         words.apply(&appended.group);
         let publication = Publication::new(&words, group);
         let mut rescued = Vec::new();
-        let published = publication.run(fs, &self.view, |txn, edit| {
-            self.counters.rescue(&edit);
-            rescued.push((txn, edit));
+        // After *committed*: who pins later reads what is published here.
+        let pins = Pins::look(fs).map_err(|error| (PINS.to_owned(), error));
+        let published = pins.and_then(|pins| {
+            publication.run(fs, &self.view, pins, |txn, edit| {
+                self.counters.rescue(&edit);
+                rescued.push((txn, edit));
+            })
         });
         let published = published.and_then(|()| self.sync_published(&words));
         published.map_err(|(path, source)| CommitError::Unpublished {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use filepact_commit::{CheckpointMark, StageNames, View, WriterParts, ensure_layout};
+use filepact_commit::{CheckpointMark, StageNames, View, WriterParts, ensure_layout, sweep_kept};
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
     Commit, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
@@ -97,6 +97,8 @@ fn recover(
     }
     let known = run.known(&planned, upto)?;
     run.sweep_bodies(&mut report)?;
+    // Nobody reads an older moment any more: nobody else has the store open.
+    sweep_kept(&*fs)?;
     finish(fs, journal, known, report)
 }
 

@@ -28,6 +28,8 @@ mod heal;
 mod interleave;
 /// Any sequence of transactions equals a map.
 mod model;
+/// What is kept for those who read an older moment.
+mod pins;
 /// Several processes share a store.
 mod processes;
 /// What the documentation promises, and what bad input gets.
