@@ -101,7 +101,11 @@ impl fmt::Display for Counts {
 
 /// How the tests open a store on the simulated file system.
 pub fn options() -> Options {
-    Store::options().inline_max(INLINE_MAX).lock_timeout(Duration::ZERO).max_retries(0)
+    Store::options()
+        .inline_max(INLINE_MAX)
+        .lock_timeout(Duration::ZERO)
+        .max_retries(0)
+        .background_checkpoints(false)
 }
 
 /// Opens a store as a new process; panics with the tree if it cannot.

@@ -1,6 +1,7 @@
 //! C3: what have others done since, and what have they left half done?
 
 use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
 
 use filepact_fs::FsError;
 
@@ -40,7 +41,15 @@ impl Writer {
         self.ready(inner)
     }
 
-    /// Before every group: nothing has failed, and nothing is left half done. C4 looks at files.
+    /// Before every group: the handle still commits, and is ready.
+    pub(crate) fn accepts(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        match self.closing.load(Ordering::SeqCst) {
+            true => Err(CommitError::Poisoned),
+            false => self.ready(inner),
+        }
+    }
+
+    /// Nothing has failed, and nothing is left half done. C4 looks at files.
     pub(crate) fn ready(&self, inner: &mut Inner) -> Result<(), CommitError> {
         if inner.stopped {
             return Err(CommitError::Poisoned);

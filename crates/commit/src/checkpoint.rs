@@ -1,65 +1,145 @@
 //! Make published documents durable by themselves, so that older journal can go.
+//!
+//! Commits go on beside a checkpoint, which has the writer's turn twice, for moments: to choose what it
+//! covers, and to record that it is durable. Between the two it syncs and reads back, with
+//! `checkpoint.lock` alone. What others displace meanwhile is harmless: their words are in the journal,
+//! behind the end that was chosen.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use filepact_fs::{Access, Fs, FsError, Kind, STAND_IN, SyncKind, parent_of, read_full, write_all};
+use filepact_fs::{Fs, FsError, LockKind, STAND_IN};
 use filepact_journal::{AppendError, RecordKind};
 
+use crate::durable::sync_documents;
 use crate::heal::names_in_stage;
 use crate::writer::Inner;
 use crate::{
-    CommitError, Known, Live, MARK, Rewritten, Stamped, Writer, drop_staged, look_past_links,
+    CommitError, Known, Live, MARK, Mark, Rewritten, Stamped, Writer, drop_staged, look_past_links,
     rewrite, stage_body_path as in_stage, sweep_kept,
 };
 
-/// Documents changed since the last checkpoint, by whatever process.
-type Changed = Vec<(Arc<str>, Known)>;
+/// What a checkpoint covers, chosen in the writer's turn when all is published.
+#[derive(Debug)]
+pub(crate) struct Covered {
+    /// Up to this seq; the end of a group.
+    upto: u64,
+    /// The documents changed since the last checkpoint, by whatever process.
+    changed: Vec<(Arc<str>, Known)>,
+    /// All that lay in `stage/`: leftovers, and bodies of records up to here.
+    names: Vec<String>,
+}
 
 impl Writer {
-    /// A checkpoint, in the writer's turn, when all is published.
-    pub(crate) fn checkpoint_now(&self, inner: &mut Inner) -> Result<(), CommitError> {
-        let outcome = self.checkpoint_steps(inner);
-        self.tell_of_failure(inner);
-        outcome
+    /// Makes every document that is published by now durable by itself, so that older journal can go.
+    /// Commits go on meanwhile.
+    ///
+    /// `patience` is for each wait: for another checkpoint, and twice for the writer's turn.
+    pub fn checkpoint(&self, patience: Duration) -> Result<(), CommitError> {
+        self.check_process()?;
+        let _running = Running::count(&self.checkpoints);
+        let began = Instant::now();
+        let one = self.fs.lock(MARK, LockKind::Exclusive, patience)?;
+        let _one = one.ok_or_else(|| self.locked(began))?;
+        let covered = {
+            let _turn = self.take_turn(patience)?;
+            self.choose(&mut self.lock_inner())?
+        };
+        let Some(covered) = covered else { return Ok(()) };
+        let secured = self.secure(&covered);
+        // Who comes into the turn after a failed sync tells everybody of it.
+        match (secured, self.take_turn(patience)) {
+            (Ok(()), Ok(_turn)) => self.record(&mut self.lock_inner(), covered),
+            (secured, turn) => {
+                let error = secured.and(turn.map(drop)).expect_err("one of them has failed");
+                self.give_up()?;
+                Err(error)
+            }
+        }
     }
 
-    fn checkpoint_steps(&self, inner: &mut Inner) -> Result<(), CommitError> {
+    /// The same in one turn, which the caller has. Who has the turn waits for no other checkpoint.
+    pub(crate) fn checkpoint_in_turn(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        let Some(_one) = self.fs.lock(MARK, LockKind::Exclusive, Duration::ZERO)? else {
+            return Err(self.locked(Instant::now()));
+        };
+        let covered = self.choose(inner);
+        self.tell_of_failure(inner);
+        let Some(covered) = covered? else { return Ok(()) };
+        let secured = self.secure(&covered);
+        self.tell_of_failure(inner);
+        match secured {
+            Ok(()) => self.record(inner, covered),
+            Err(error) => {
+                self.give_up()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Has the journal grown beyond what a checkpoint is made for?
+    pub fn is_checkpoint_due(&self) -> bool {
+        self.view.progress().bytes_since_checkpoint() > self.limits.journal_max
+    }
+
+    /// Up to where, and what that concerns; `None` if there is nothing to do.
+    fn choose(&self, inner: &mut Inner) -> Result<Option<Covered>, CommitError> {
         let fs = &*self.fs;
         let upto = inner.journal.next_seq() - 1;
         let last = inner.journal.last_checkpoint();
         let changed = self.view.changed_since(last).expect("known since the last checkpoint");
-        let unfinished = CheckpointMark::is_set(fs)?;
+        let unfinished = Mark::is_any_set(fs)?;
         if changed.is_empty() {
             // Somebody died between the record and the mark.
             if unfinished {
-                CheckpointMark::clear(fs)?;
+                Mark::clear_all(fs)?;
             }
-            inner.unsettled = false;
-            return Ok(());
+            inner.unsettled = None;
+            return Ok(None);
         }
+        let names = names_in_stage(fs)?;
         // Set before the first sync: if we die with its error, the next one knows that what reads
         // well may not be on the disk.
-        CheckpointMark::set(fs)?;
+        Mark::Checkpoint.set(fs)?;
         if unfinished {
-            self.rewrite_all(inner, &changed)?;
+            let rewritten = self.rewrite_all(inner, &changed);
+            self.tell_of_failure(inner);
+            rewritten?;
+            // From here on our own mark stands for it.
+            Mark::Turn.clear(fs)?;
         }
-        if let Err(error) = self.sync_and_read_back(&changed) {
-            // A failed sync leaves nothing known, and a full disk can be its reason. An error of
-            // any other call has synced too little, which is no harm.
-            let full = matches!(&error, CommitError::Io(error) if error.is_full());
+        Ok(Some(Covered { upto, changed, names }))
+    }
+
+    /// Syncs all that is covered, and reads it back. A failure that leaves nothing known stops the
+    /// handle.
+    fn secure(&self, covered: &Covered) -> Result<(), CommitError> {
+        self.sync_and_read_back(covered).inspect_err(|error| {
+            // A full disk can be the reason of a failed sync. An error of any other call has synced
+            // too little, which is no harm.
+            let full = matches!(error, CommitError::Io(error) if error.is_full());
             if full || matches!(error, CommitError::Lost { .. }) {
-                self.fail(inner);
-            } else if !self.fs.is_tripped() {
-                CheckpointMark::clear(fs)?;
+                self.fs.trip();
             }
-            return Err(error);
-        }
-        // After the syncs: the record says that the journal is not needed, so it must not be
-        // durable before that is true. It covers all that is committed, since we hold the turn.
-        let record = vec![RecordKind::Checkpoint { upto }];
-        match inner.journal.append(record, fs.now()) {
+        })
+    }
+
+    /// After an error that leaves no doubt the mark goes; after any other one it stays.
+    fn give_up(&self) -> Result<(), FsError> {
+        if self.fs.is_tripped() { Ok(()) } else { Mark::Checkpoint.clear(&*self.fs) }
+    }
+
+    /// Records that all that is covered is durable, in the writer's turn when all is published.
+    ///
+    /// After the syncs: the record says that the journal is not needed, so it must not be durable
+    /// before that is true. It says no more than was chosen: what others have committed since was not
+    /// synced (attack 24).
+    fn record(&self, inner: &mut Inner, covered: Covered) -> Result<(), CommitError> {
+        let fs = &*self.fs;
+        let Covered { upto, changed, names } = covered;
+        match inner.journal.append(vec![RecordKind::Checkpoint { upto }], fs.now()) {
             Ok(appended) => {
                 self.committed(inner, &appended)?;
                 inner.state.published = inner.state.committed.clone();
@@ -68,7 +148,7 @@ impl Writer {
                 self.counters.checkpoint(changed.len(), upto);
             }
             Err(AppendError::Unchanged(error)) => {
-                CheckpointMark::clear(fs)?;
+                self.give_up()?;
                 return Err(error.into());
             }
             Err(AppendError::Unknown(source)) => {
@@ -76,15 +156,21 @@ impl Writer {
                 return Err(CommitError::Unknown { source });
             }
         }
-        CheckpointMark::clear(fs)?;
-        inner.unsettled = false;
-        self.sweep_stage(inner);
+        Mark::Checkpoint.clear(fs)?;
+        inner.deferred = None;
+        inner.unsettled.take_if(|seq| *seq <= upto);
+        self.sweep_stage(inner, &names);
+        self.counters.add_to_file(fs, self.closing.load(Ordering::SeqCst));
         Ok(())
     }
 
     /// Somebody died in a checkpoint, perhaps with the error of a sync that nobody else will be
     /// told of: every document goes to a new inode.
-    fn rewrite_all(&self, inner: &mut Inner, changed: &Changed) -> Result<(), CommitError> {
+    fn rewrite_all(
+        &self,
+        inner: &mut Inner,
+        changed: &[(Arc<str>, Known)],
+    ) -> Result<(), CommitError> {
         for (path, known) in changed {
             let Live::Document { stat, taken, hash } = look_past_links(&*self.fs, path)? else {
                 continue;
@@ -105,9 +191,9 @@ impl Writer {
         Ok(())
     }
 
-    fn sync_and_read_back(&self, changed: &Changed) -> Result<(), CommitError> {
-        sync_documents(&*self.fs, changed.iter().map(|(path, _)| &**path))?;
-        for (path, known) in changed {
+    fn sync_and_read_back(&self, covered: &Covered) -> Result<(), CommitError> {
+        sync_documents(&*self.fs, covered.changed.iter().map(|(path, _)| &**path))?;
+        for (path, known) in &covered.changed {
             // A lost write shows as other content under our own stamp, ctime and all, or under the
             // commit's time where this handle has no stamp; other content under another is an
             // outside edit, and now as durable as it would be without us.
@@ -117,24 +203,29 @@ impl Writer {
                 Some(stamp) => stat.stamp == stamp.stamp,
                 None => stat.stamp.mtime == known.time,
             };
-            if !is_same && ours {
+            if !is_same && ours && !self.is_overtaken(path, known)? {
                 return Err(CommitError::Lost { path: path.to_string() });
             }
         }
         Ok(())
     }
 
-    /// Below a checkpoint every name in `stage/` is ours and not needed: swaps are settled, and the
-    /// documents' own names hold the bodies.
-    fn sweep_stage(&self, inner: &mut Inner) {
-        let swept = names_in_stage(&*self.fs).and_then(|names| {
-            // What stands in for an unnamed file is somebody's who prepares a body just now.
-            let mut ours = names.iter().filter(|name| !in_stage(name).starts_with(STAND_IN));
-            ours.try_for_each(|name| {
-                let rescued = drop_staged(&*self.fs, name)?;
-                rescued.iter().for_each(|edit| self.counters.rescue(edit));
-                Ok(())
-            })
+    /// Whether somebody has committed a later word on the document since. Asked after the document was
+    /// looked at: nothing is published before `state` says that it is committed.
+    fn is_overtaken(&self, path: &str, known: &Known) -> Result<bool, CommitError> {
+        self.view.follow()?;
+        Ok(self.view.seq_of(path) > known.seq)
+    }
+
+    /// What lay in `stage/` when all up to the checkpoint was published is ours and not needed: swaps
+    /// are settled, and the documents' own names hold the bodies. What came since stays.
+    fn sweep_stage(&self, inner: &mut Inner, names: &[String]) {
+        // What stands in for an unnamed file is somebody's who prepares a body just now.
+        let mut ours = names.iter().filter(|name| !in_stage(name).starts_with(STAND_IN));
+        let swept = ours.try_for_each(|name| {
+            let rescued = drop_staged(&*self.fs, name)?;
+            rescued.iter().for_each(|edit| self.counters.rescue(edit));
+            Ok(())
         });
         let swept = swept.and_then(|()| sweep_kept(&*self.fs));
         // What cannot be removed here goes with the next checkpoint, or the next opening; what bears
@@ -143,104 +234,19 @@ impl Writer {
     }
 }
 
-/// Beyond this many documents one `syncfs` costs less than a sync of each.
-const SYNC_EACH: usize = 16;
-
-/// Makes these documents durable, with their directories and all ancestors up to the root; a
-/// document that is absent is durably absent.
-///
-/// A failed sync leaves nothing known: the latch has tripped, and nothing may rest on any of it.
-pub fn sync_documents<'a>(
-    fs: &dyn Fs,
-    paths: impl Iterator<Item = &'a str> + Clone,
-) -> Result<(), FsError> {
-    if paths.clone().nth(SYNC_EACH).is_some() {
-        return fs.sync_everything();
-    }
-    for path in paths.clone() {
-        if stands(fs, path, Kind::File)? {
-            fs.open(path, Access::Read)?.sync(SyncKind::All)?;
-        }
-    }
-    sync_names(fs, paths)
-}
-
-/// Makes the names of these documents durable, or their absence.
-///
-/// A failed sync leaves nothing known.
-pub(crate) fn sync_names<'a>(
-    fs: &dyn Fs,
-    paths: impl Iterator<Item = &'a str>,
-) -> Result<(), FsError> {
-    let mut dirs = BTreeSet::new();
-    for path in paths {
-        let mut dir = parent_of(path);
-        while dirs.insert(dir.to_owned()) && !dir.is_empty() {
-            dir = parent_of(dir);
-        }
-    }
-    // The user may have made any of these directories, and nobody has synced them since: without
-    // every ancestor the document's own directory can be lost whole.
-    for dir in dirs.iter().rev() {
-        if stands(fs, dir, Kind::Dir)? {
-            fs.sync_dir(dir)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether such a thing stands at the path. Behind a link there is nothing of ours.
-fn stands(fs: &dyn Fs, path: &str, kind: Kind) -> Result<bool, FsError> {
-    match fs.stat(path) {
-        Err(error) if error.is_link() => Ok(false),
-        stat => Ok(stat?.is_some_and(|stat| stat.kind == kind)),
-    }
-}
-
-/// The mark of an unfinished checkpoint, a byte that outlives its process but not the boot.
-///
-/// Who finds it set knows that somebody died with an error of a sync that nobody else will be told
-/// of. It needs no sync itself: after a power cut the page cache is not trusted anyway.
+/// Counts a checkpoint that runs: the store is not let go beneath it.
 #[derive(Debug)]
-pub struct CheckpointMark;
+struct Running<'a>(&'a AtomicUsize);
 
-impl CheckpointMark {
-    /// Whether a checkpoint is unfinished. A file that cannot be read as a clear no is a yes.
-    pub fn is_set(fs: &dyn Fs) -> Result<bool, FsError> {
-        let file = match fs.open(MARK, Access::Read) {
-            Err(error) if error.is_not_found() => return Ok(true),
-            file => file?,
-        };
-        let mut byte = [0];
-        let read = read_full(&*file, &mut byte, 0)?;
-        Ok(read != 1 || byte != *b"0")
+impl<'a> Running<'a> {
+    fn count(running: &'a AtomicUsize) -> Self {
+        running.fetch_add(1, Ordering::SeqCst);
+        Self(running)
     }
+}
 
-    /// Before the first sync of a checkpoint.
-    pub fn set(fs: &dyn Fs) -> Result<(), FsError> {
-        Ok(write_all(&*fs.open(MARK, Access::Write)?, b"1", 0)?)
-    }
-
-    /// Syncs documents outside of a checkpoint, in the writer's turn, so that an error that dies with
-    /// us is not lost: nobody else is told of it. The mark stays after a failure, and as it was.
-    pub(crate) fn around(
-        fs: &dyn Fs,
-        sync: impl FnOnce() -> Result<(), FsError>,
-    ) -> Result<(), FsError> {
-        let before = Self::is_set(fs)?;
-        Self::set(fs)?;
-        let synced = sync();
-        // A full disk can be the reason of a failed sync. After any other one the latch refuses to
-        // clear the mark; an error of another call has synced too little, which is no harm.
-        if before || synced.as_ref().is_err_and(FsError::is_full) {
-            return synced;
-        }
-        let cleared = Self::clear(fs);
-        synced.and(cleared)
-    }
-
-    /// After the checkpoint's record is durable.
-    pub fn clear(fs: &dyn Fs) -> Result<(), FsError> {
-        Ok(write_all(&*fs.open(MARK, Access::Write)?, b"0", 0)?)
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -66,7 +66,7 @@ impl Writer {
         }
         self.sync_published(&in_flight).map_err(|(_, error)| error)?;
         self.counters.heal(words().count(), inner.state.committed.seq);
-        inner.unsettled = true;
+        inner.unsettled = Some(inner.state.committed.seq);
         inner.state.published = inner.state.committed.clone();
         self.write_state(inner)?;
         self.view.publish();

@@ -15,6 +15,7 @@
 //!   pins                   C8: what stays for those who read an older moment
 //! prepare                  bodies, before anybody waits         C1
 //! checkpoint, rewrite      so that older journal can go
+//! durable, mark            documents on the disk, and syncs that are not done
 //! request, read_set        what a transaction asks for, and what it has seen
 //! live, list, outside      what is at a path now, and is it ours?
 //! holds                    what a document is known to hold, piece by piece
@@ -29,6 +30,7 @@ mod append;
 mod catch_up;
 mod checkpoint;
 mod counters;
+mod durable;
 mod error;
 mod group;
 mod heal;
@@ -36,6 +38,7 @@ mod holds;
 mod layout;
 mod list;
 mod live;
+mod mark;
 mod outside;
 mod pins;
 mod prepare;
@@ -58,8 +61,8 @@ mod view;
 mod writer;
 
 pub use append::{are_there, finish, is_torn};
-pub use checkpoint::{CheckpointMark, sync_documents};
 pub use counters::{Counters, Counts};
+pub use durable::sync_documents;
 pub use error::{CommitError, Refusal};
 pub use heal::drop_staged;
 pub use holds::Holds;
@@ -72,6 +75,7 @@ pub use live::{
     Live, Opened, Steady, hash_file, hash_part, look, look_past_links, open_document,
     open_past_links, read_live, read_steady,
 };
+pub use mark::Mark;
 pub use outside::{Rescued, is_plainly_was, rescue, rescued_edits};
 pub use pins::sweep_kept;
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};

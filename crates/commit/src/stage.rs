@@ -12,7 +12,7 @@ use filepact_fs::{
 use filepact_journal::{Body, Said};
 
 use crate::append::add_to_staged;
-use crate::{CheckpointMark, STAGE, stage_body_path};
+use crate::{Mark, STAGE, stage_body_path};
 
 /// A body under a name in `stage/`, ready to be swapped with its document.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(crate) fn stage_existing(
     at: String,
 ) -> Result<Staged, FsError> {
     // The document is everybody's: an error of this sync must not be lost with us.
-    CheckpointMark::around(fs, || file.sync(SyncKind::All))?;
+    Mark::around(fs, || file.sync(SyncKind::All))?;
     match file.link(&stage_body_path(body)) {
         // Somebody else's file, which the system does not let us link, or one that has lost its last
         // name to another of the same content.

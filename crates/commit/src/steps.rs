@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use filepact_fs::{Fs, FsError};
 use filepact_journal::{AppendError, Appended, RecordKind, Words};
 
-use crate::checkpoint::{sync_documents, sync_names};
+use crate::durable::{sync_documents, sync_names};
 use crate::group::StagedGroup;
 use crate::pins::Pins;
 use crate::publication::Publication;
@@ -14,9 +14,7 @@ use crate::request::Answer;
 use crate::touched::{How, Touched};
 use crate::validate::{Adopted, Validation};
 use crate::writer::{Inner, Member};
-use crate::{
-    Change, CheckpointMark, CommitError, Committed, Durability, PINS, Request, Rescued, Writer,
-};
+use crate::{Change, CommitError, Committed, Durability, Mark, PINS, Request, Rescued, Writer};
 
 impl Writer {
     /// C4 to C8 for all members that leave each other alone; the others are left in `waiting`.
@@ -140,7 +138,7 @@ impl Writer {
         };
         // C8: nothing below takes anything back. `state` first: what a reader has seen must not
         // become void because we die.
-        inner.unsettled = true;
+        inner.unsettled = Some(appended.last);
         self.committed(inner, &appended)?;
         self.counters.group(members, appended.last);
         adopted.iter().for_each(|edit| self.counters.adopt(edit.path()));
@@ -183,7 +181,7 @@ impl Writer {
         };
         // The documents and directories are everybody's: an error must not be lost with us.
         let path = || words.iter().next().map_or(String::new(), |(path, _)| path.to_owned());
-        CheckpointMark::around(fs, sync).map_err(|error| (path(), error))
+        Mark::around(fs, sync).map_err(|error| (path(), error))
     }
 
     /// A group is committed: `state` says so, and from then on everybody reads it.

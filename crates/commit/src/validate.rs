@@ -11,8 +11,8 @@ use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
 use crate::target::Target;
 use crate::view::Known;
 use crate::{
-    Change, CheckpointMark, CommitError, Holds, Live, Observation, Refusal, Request, Seen, Stamped,
-    View, list, look, read_live, sync_documents,
+    Change, CommitError, Holds, Live, Mark, Observation, Refusal, Request, Seen, Stamped, View,
+    list, look, read_live, sync_documents,
 };
 
 /// An outside edit that the transaction has read.
@@ -211,7 +211,7 @@ impl Validation<'_> {
     }
 
     fn sync(&self, path: &DocPath) -> Result<(), FsError> {
-        CheckpointMark::around(self.fs, || sync_documents(self.fs, std::iter::once(path.as_str())))
+        Mark::around(self.fs, || sync_documents(self.fs, std::iter::once(path.as_str())))
     }
 
     pub(crate) fn stat(&self, path: &DocPath) -> Result<Option<Stat>, CommitError> {

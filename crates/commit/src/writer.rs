@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use filepact_fs::{Fs, FsError, Latched, Lock};
 use filepact_journal::{JOURNAL_DIR, Journal, State, StateFile};
 
-use crate::queue::{Queue, Ticket, Waited};
+use crate::queue::{Lead, Queue, Ticket, Waited};
 use crate::request::Answer;
 use crate::turn::take_lock;
 use crate::{CommitError, Committed, Counters, Request, StageNames, Turn, View};
@@ -56,8 +57,10 @@ pub struct Limits {
     pub durability: Durability,
     /// Bodies up to this many bytes travel in the journal.
     pub inline_max: usize,
-    /// A checkpoint follows the commit that makes the journal longer than this many bytes.
+    /// A checkpoint is due when the journal is longer than this many bytes.
     pub journal_max: u64,
+    /// The caller makes checkpoints that are due; else the commit does after which they are.
+    pub background: bool,
 }
 
 /// A request on its way through a group.
@@ -70,6 +73,10 @@ pub struct Writer {
     pub(crate) view: View,
     pub(crate) counters: Counters,
     queue: Arc<Queue<Request, Answer>>,
+    /// How many threads of this handle are in a checkpoint.
+    pub(crate) checkpoints: AtomicUsize,
+    /// No more commits are taken: the handle makes its last checkpoint.
+    pub(crate) closing: AtomicBool,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) limits: Limits,
     pub(crate) mount: u64,
@@ -85,10 +92,10 @@ pub(crate) struct Inner {
     pub(crate) names: StageNames,
     /// Something that was staged and taken back still has a name in `stage/`.
     pub(crate) litter: bool,
-    /// Something was committed or healed here since the last checkpoint.
-    pub(crate) unsettled: bool,
+    /// The last seq that was committed or healed here, if no checkpoint covers it.
+    pub(crate) unsettled: Option<u64>,
     /// Why the last checkpoint did not happen.
-    deferred: Option<String>,
+    pub(crate) deferred: Option<String>,
     /// The handle is closed, or counts as dead.
     pub(crate) stopped: bool,
 }
@@ -104,13 +111,15 @@ impl Writer {
             view: parts.view,
             counters: Counters::new(now),
             queue: Arc::default(),
+            checkpoints: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 journal: parts.journal,
                 state_file: parts.state_file,
                 state: parts.state,
                 names,
                 litter: false,
-                unsettled: false,
+                unsettled: None,
                 deferred: None,
                 stopped: false,
             }),
@@ -163,7 +172,7 @@ impl Writer {
         let mut inner = self.begin()?;
         let mut members = VecDeque::from(turn.lead.take());
         while !members.is_empty() {
-            let answers = match self.ready(&mut inner) {
+            let answers = match self.accepts(&mut inner) {
                 Ok(()) => self.commit_group(&mut inner, &mut members),
                 Err(error) => members.drain(..).map(|(by, _)| (by, Err(error.clone()))).collect(),
             };
@@ -187,48 +196,47 @@ impl Writer {
         self.check_process()?;
         let mut inner = self.inner.lock().map_err(|_| CommitError::Poisoned)?;
         let mut members = VecDeque::from([(turn.lead.ticket(), request)]);
-        let ready = self.ready(&mut inner);
+        let ready = self.accepts(&mut inner);
         let answer = ready.map(|()| self.commit_group(&mut inner, &mut members).pop());
         self.after_commits(&mut inner);
         answer?.map_or(Err(CommitError::Poisoned), |(_, answer)| answer)
     }
 
-    /// Makes every published document durable by itself, so that older journal can go.
-    pub fn checkpoint(&self, patience: Duration) -> Result<(), CommitError> {
-        let _turn = self.take_turn(patience)?;
-        self.checkpoint_now(&mut self.lock_inner())
-    }
-
     /// Checkpoints what was committed here, and takes no more commits, whatever becomes of the
     /// checkpoint.
     ///
-    /// After [`CommitError::Locked`] a commit is still running and nothing has changed; after
-    /// everything else no commit runs here and none ever will.
+    /// After [`CommitError::Locked`] a commit or a checkpoint is still running, and this handle goes
+    /// on; after everything else no commit runs here and none ever will.
     pub fn close(&self, patience: Duration) -> Result<(), CommitError> {
         self.check_process()?;
-        let began = Instant::now();
-        let deadline = began.checked_add(patience);
-        let Waited::Leads(mut lead) = self.queue.wait(None, deadline) else {
-            return Err(self.locked(began));
-        };
-        lead.take();
-        // Who has committed nothing owes nothing, and takes no lock.
-        let unsettled = self.lock_inner().unsettled;
-        let checkpoint = match unsettled.then(|| self.take_lock(lead.has_waited(), began, deadline))
-        {
-            None => Ok(()),
-            Some(Err(locked @ CommitError::Locked { .. })) => return Err(locked),
-            Some(Err(error)) => Err(error),
-            Some(Ok(_lock)) => {
-                let checkpoint = self.begin().and_then(|mut inner| self.checkpoint_now(&mut inner));
-                self.counters.add_to_file(&*self.fs, true);
-                checkpoint
+        let closed = self.close_steps(patience);
+        if matches!(closed, Err(CommitError::Locked { .. })) {
+            self.closing.store(false, Ordering::SeqCst);
+        }
+        closed
+    }
+
+    fn close_steps(&self, patience: Duration) -> Result<(), CommitError> {
+        let mut checkpoint = None;
+        loop {
+            {
+                // In the lead of the line: no commit that waits may begin, and no checkpoint of another
+                // thread go on, once the caller lets the store go.
+                let _lead = self.in_line(patience)?;
+                self.closing.store(true, Ordering::SeqCst);
+                let runs = self.checkpoints.load(Ordering::SeqCst) > 0;
+                let mut inner = self.lock_inner();
+                // Who has committed nothing owes nothing, and takes no lock.
+                if !runs && (checkpoint.is_some() || inner.unsettled.is_none()) {
+                    inner.stopped = true;
+                    return checkpoint.unwrap_or(Ok(()));
+                }
             }
-        };
-        // Still in our turn: a commit that waits for its own must not begin once the caller lets
-        // the store go.
-        self.lock_inner().stopped = true;
-        checkpoint
+            match self.checkpoint(patience) {
+                Err(locked @ CommitError::Locked { .. }) => return Err(locked),
+                done => checkpoint = Some(done),
+            }
+        }
     }
 
     /// Keeps all commits waiting until the turn is dropped, for whoever holds documents against the
@@ -241,13 +249,24 @@ impl Writer {
     fn alone(&self, patience: Duration) -> Result<Turn, CommitError> {
         self.check_process()?;
         let began = Instant::now();
-        let deadline = began.checked_add(patience);
-        let Waited::Leads(mut lead) = self.queue.wait(None, deadline) else {
+        let lead = self.in_line(patience)?;
+        let lock = self.take_lock(lead.has_waited(), began, began.checked_add(patience))?;
+        Ok(Turn::new(lock, lead))
+    }
+
+    /// The lead of this handle's threads, for what no leader can do for another.
+    fn in_line(&self, patience: Duration) -> Result<Lead<Request, Answer>, CommitError> {
+        let began = Instant::now();
+        let Waited::Leads(mut lead) = self.queue.wait(None, began.checked_add(patience)) else {
             return Err(self.locked(began));
         };
-        let lock = self.take_lock(lead.has_waited(), began, deadline)?;
         lead.take();
-        Ok(Turn::new(lock, lead))
+        Ok(lead)
+    }
+
+    /// Notes why a checkpoint that was due did not happen.
+    pub fn defer_checkpoint(&self, reason: String) {
+        self.lock_inner().deferred = Some(reason);
     }
 
     /// The journal's length, and what keeps this handle from writing to it.
@@ -287,19 +306,19 @@ impl Writer {
         if self.fs.is_tripped() {
             return;
         }
-        if inner.journal.bytes_since_checkpoint() > self.limits.journal_max {
-            inner.deferred = self.checkpoint_now(inner).err().map(|error| error.to_string());
+        if !self.limits.background && self.is_checkpoint_due() {
+            inner.deferred = self.checkpoint_in_turn(inner).err().map(|error| error.to_string());
         }
         self.counters.add_to_file(&*self.fs, false);
     }
 
-    fn lock_inner(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock_inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The turn did not come. The holder is for a person to look at; who cannot read it waited all
     /// the same.
-    fn locked(&self, began: Instant) -> CommitError {
+    pub(crate) fn locked(&self, began: Instant) -> CommitError {
         let state = self.view.read_state().ok();
         let holder = state.and_then(|reading| reading.state.holder);
         let waited = began.elapsed();

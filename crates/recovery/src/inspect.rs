@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use filepact_commit::{
-    CheckpointMark, Live, Stamped, are_there, hash_part, is_torn, look_past_links, stage_body_path,
+    Live, Mark, Stamped, are_there, hash_part, is_torn, look_past_links, stage_body_path,
 };
 use filepact_fs::{Access, DocPath, Fs, FsError, Kind, Stat, parent_of};
 use filepact_journal::{
@@ -60,7 +60,7 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
     drop(segments);
 
     let failed =
-        state.as_ref().is_some_and(|reading| reading.state.failed) || CheckpointMark::is_set(fs)?;
+        state.as_ref().is_some_and(|reading| reading.state.failed) || Mark::is_any_set(fs)?;
     let trusted = !failed && is_trusted(fs, state.as_ref())?;
     let published = state.as_ref().map_or(0, |reading| reading.state.published.seq);
     let mut words = Words::default();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use filepact_commit::{CheckpointMark, StageNames, View, WriterParts, ensure_layout, sweep_kept};
+use filepact_commit::{Mark, StageNames, View, WriterParts, ensure_layout, sweep_kept};
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
     Commit, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
@@ -65,7 +65,7 @@ fn recover(
     ensure_layout(&*fs)?;
     if !inspection.trusted && !planned.is_empty() {
         // Before the first sync: who dies here with a failed one leaves word of it.
-        CheckpointMark::set(&*fs)?;
+        Mark::Checkpoint.set(&*fs)?;
     }
     // Before anything is published: a tail is not durable because it parses, and a document must
     // never be ahead of the journal.
@@ -78,7 +78,7 @@ fn recover(
     // Adopted edits are recorded by what is synced here, and the checkpoint says that all is.
     if !planned.is_empty() {
         // Again where it is set already. A trusted cache is trusted no more if one of these fails.
-        CheckpointMark::set(&*fs)?;
+        Mark::Checkpoint.set(&*fs)?;
         run.sync(&planned)?;
         if run.verify(&planned, &mut report)? {
             run.sync(&planned)?;
@@ -145,7 +145,7 @@ fn finish(
     };
     state_file.write(&state)?;
     journal.remove_elders();
-    CheckpointMark::clear(&*fs)?;
+    Mark::clear_all(&*fs)?;
     let reader = StateFile::open(&**fs.inner())?.expect("it was written above");
     let view = View::recovered(fs.clone(), reader, *journal.progress(), known);
     Ok(Opened { parts: WriterParts { fs, journal, state_file, state, view }, report })

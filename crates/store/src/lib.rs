@@ -64,6 +64,7 @@
 //! find a recently changed file old or empty: recovery repairs it. A plain reader of several files may
 //! see some of them new and some old, for microseconds; a [`Transaction`] never does.
 
+mod background;
 mod content;
 mod error;
 mod inspect;

@@ -43,8 +43,8 @@ fn shared(
         created, joined, trusted, failed, replayed, adopted, rescued,
         "opened"
     );
-    let Options { durability, inline_max, journal_max, .. } = options;
-    let limits = Limits { durability, inline_max, journal_max };
+    let Options { durability, inline_max, journal_max, background, .. } = options;
+    let limits = Limits { durability, inline_max, journal_max, background };
     let writer = Writer::new(opened.parts, limits)?;
     Ok(Shared::new(writer, open, opened.report, options))
 }

@@ -17,6 +17,7 @@ pub struct Options {
     pub(crate) durability: Durability,
     pub(crate) inline_max: usize,
     pub(crate) journal_max: u64,
+    pub(crate) background: bool,
     pub(crate) lock_timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) json: Json,
@@ -30,6 +31,7 @@ impl Default for Options {
             durability: Durability::default(),
             inline_max: 64 * 1024,
             journal_max: 16 * 1024 * 1024,
+            background: true,
             lock_timeout: Duration::from_secs(10),
             max_retries: 16,
             json: Json::Pretty,
@@ -71,10 +73,18 @@ impl Options {
         self
     }
 
-    /// The commit that makes the journal longer than this many bytes since the last checkpoint is
-    /// followed by one. Default: 16 MiB.
+    /// A checkpoint is made when the journal is longer than this many bytes since the last one.
+    /// Default: 16 MiB.
     pub fn journal_max(mut self, bytes: u64) -> Self {
         self.journal_max = bytes;
+        self
+    }
+
+    /// Whether a thread of this handle makes checkpoints: 5 s after its last commit, and when the
+    /// journal has grown. Other commits go on meanwhile. Without it, the commit after which one is due
+    /// makes it, while it has the writer lock, and nothing happens after idle time. Default: yes.
+    pub fn background_checkpoints(mut self, background: bool) -> Self {
+        self.background = background;
         self
     }
 

@@ -1,11 +1,12 @@
 //! What all clones of a handle share.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use filepact_commit::Writer;
 use filepact_fs::{Fs, Lock};
 
+use crate::background::Background;
 use crate::{Error, Options, Report};
 
 /// An open store.
@@ -15,6 +16,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// `open`, held for the life of the handle; `None` once it is closed.
     open: RwLock<Option<Box<dyn Lock>>>,
+    background: Background,
 }
 
 impl Shared {
@@ -24,7 +26,13 @@ impl Shared {
         report: Report,
         options: Options,
     ) -> Self {
-        Self { writer, report, options, open: RwLock::new(Some(open)) }
+        Self {
+            writer,
+            report,
+            options,
+            open: RwLock::new(Some(open)),
+            background: Background::new(),
+        }
     }
 
     pub(crate) fn fs(&self) -> &dyn Fs {
@@ -41,6 +49,25 @@ impl Shared {
         self.writer.check_process()?;
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         if open.is_some() { Ok(()) } else { Err(Error::Poisoned) }
+    }
+
+    /// After every commit: its checkpoint comes by itself.
+    pub(crate) fn committed(self: &Arc<Self>) {
+        if self.options.background {
+            self.background.committed(self, self.writer.is_checkpoint_due());
+        }
+    }
+
+    /// A checkpoint that nobody waits for. One that did not happen is tried again after the next
+    /// commit, and `status` says why.
+    pub(crate) fn checkpoint_unasked(&self) {
+        if self.check_open().is_err() {
+            return;
+        }
+        if let Err(error) = self.writer.checkpoint(self.timeout()) {
+            tracing::warn!(target: "filepact", %error, "no checkpoint");
+            self.writer.defer_checkpoint(error.to_string());
+        }
     }
 
     /// Lets others have the store; this handle answers no more.

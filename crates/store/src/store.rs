@@ -312,9 +312,18 @@ impl Store {
         Ok(read::names(self.0.fs(), self.0.writer.view(), &dir)?.0)
     }
 
-    /// Makes every published document durable by itself, so that older journal can go.
+    /// Makes every published document durable by itself, so that older journal can go. Commits go on
+    /// meanwhile; those that come later are not covered.
     ///
-    /// It happens by itself when the journal has grown, and on [`close`](Self::close).
+    /// It happens by itself some time after the last commit, when the journal has grown, and on
+    /// [`close`](Self::close); see
+    /// [`background_checkpoints`](crate::Options::background_checkpoints).
+    ///
+    /// # Errors
+    /// After every error the journal stays, and everything committed is as durable as before:
+    /// [`Error::Locked`] if another checkpoint, or the writer's turn, took too long; [`Error::Io`] if a
+    /// document could not be synced, or does not hold what was written to it: then the store has
+    /// failed.
     pub fn checkpoint(&self) -> Result<(), Error> {
         self.enter()?;
         Ok(self.0.writer.checkpoint(self.0.timeout())?)
@@ -328,8 +337,8 @@ impl Store {
     /// Checkpoints and lets the store go, for every clone of this handle.
     ///
     /// After `Ok` the files are durable by themselves, and the next opening has nothing to do.
-    /// After [`Error::Locked`] a commit of another thread is still running: nothing has changed,
-    /// and the store is let go with the last clone. After any other error it is let go all the
+    /// After [`Error::Locked`] a commit of another thread or a checkpoint is still running: the handle
+    /// goes on, and the store is let go with the last clone. After any other error it is let go all the
     /// same, and everything committed is still durable: the journal has it. Later calls on clones
     /// answer [`Error::Poisoned`].
     pub fn close(self) -> Result<(), Error> {

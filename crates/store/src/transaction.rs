@@ -401,10 +401,12 @@ impl Transaction {
             return Ok(Committed { txn: self.checked, rescued: Vec::new() });
         }
         let request = join_added(shared, self.request, self.added)?;
-        Ok(match &self.turn {
+        let committed = match &self.turn {
             Some(turn) => shared.writer.commit_in(turn, request)?,
             None => shared.writer.commit(request, shared.timeout())?,
-        })
+        };
+        shared.committed();
+        Ok(committed)
     }
 
     /// Drops the changes. Nothing has changed.

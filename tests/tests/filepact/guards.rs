@@ -229,7 +229,7 @@ fn a_large_body_keeps_its_name_until_the_checkpoint_is_recorded() {
 
 #[test]
 fn a_mark_that_does_not_say_no_says_yes() {
-    for mark in [Some(""), Some("1"), Some("?")] {
+    for mark in [Some(""), Some("1"), Some("?"), Some("0"), Some("10"), Some("01")] {
         let sim = prepared();
         put(&open(&sim), "a.json", b"v1");
         match mark {
@@ -310,7 +310,7 @@ fn a_large_edit_that_lies_nowhere_else_outlives_a_crash_of_its_rewriting() {
         })
         .expect("the edit is adopted");
     drop(store);
-    sim.write(".filepact/checkpoint.lock", b"1");
+    sim.write(".filepact/checkpoint.lock", b"10");
     sim.record();
     drop(open(&sim));
     for moment in sim.recorded() {
@@ -360,7 +360,7 @@ fn the_mode_of_a_secret_survives_being_redone_and_rewritten() {
         store.transact(|tx| tx.write_with("secret.json", &1, 0o600)).expect("it commits");
         drop(store);
         if failed {
-            sim.write(".filepact/checkpoint.lock", b"1");
+            sim.write(".filepact/checkpoint.lock", b"10");
             sim.write_back(".filepact/checkpoint.lock");
         }
         after_power_cuts(&sim, 512, |world, store| {

@@ -6,6 +6,8 @@ mod appends;
 mod attacks;
 /// How many calls a commit costs, counted at the seam.
 mod calls;
+/// A checkpoint beside commits, other checkpoints and deaths.
+mod checkpoint;
 /// Pairs of transactions, crashed at every call.
 mod crash;
 /// What each durability keeps through a power cut.
