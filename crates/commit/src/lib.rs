@@ -62,8 +62,8 @@ pub use error::{CommitError, Refusal};
 pub use heal::drop_staged;
 pub use holds::Holds;
 pub use layout::{
-    COUNTERS, GITIGNORE, LOCK, MARK, META, OPEN, OPENING, RESCUED, STAGE, TURN, ensure_layout,
-    stage_body_path,
+    COUNTERS, GITIGNORE, LOCK, MARK, META, OPEN, OPENING, RESCUED, STAGE, TURN, create_layout,
+    ensure_layout, stage_body_path,
 };
 pub use list::{Listing, list};
 pub use live::{
