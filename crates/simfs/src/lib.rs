@@ -38,6 +38,7 @@
 //! ```
 
 mod actor;
+mod beside;
 mod change;
 mod choices;
 mod cow;

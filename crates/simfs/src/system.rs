@@ -157,17 +157,29 @@ impl System {
         if path.is_empty() {
             return Ok(place);
         }
-        for name in path.split('/') {
+        let mut rest = path;
+        loop {
+            let (name, further) = rest.split_once('/').map_or((rest, None), |(a, b)| (a, Some(b)));
             if matches!(name, "" | "." | "..") || name.contains('\0') {
                 return Err(errno::INVAL);
             }
-            place = self.step_into(&place, OsStr::new(name))?;
+            let name = OsStr::new(name);
+            match further {
+                None => return self.step_into(&place, name),
+                // On the way nobody asks for the spot.
+                Some(further) => (place, rest) = (self.enter(&place, name)?.1, further),
+            }
         }
-        Ok(place)
     }
 
     /// From what stands at `place` to a name in it.
     pub(crate) fn step_into(&self, place: &Place, name: &OsStr) -> Answer<Place> {
+        let (dir, place) = self.enter(place, name)?;
+        Ok(Place { spot: Some(Spot { dir, name: Name::from(name) }), ..place })
+    }
+
+    /// The directory at `place`, and what a name in it leads to, without its spot.
+    fn enter(&self, place: &Place, name: &OsStr) -> Answer<(Id, Place)> {
         let dir = place.found.ok_or(errno::NOENT)?;
         if !dir.is_dir {
             let is_link = self.inode(dir.id).kind == Kind::Link;
@@ -178,12 +190,8 @@ impl System {
         }
         let found = self.live.get(dir.id, name);
         let own_mount = found.and_then(|entry| self.mounts.get(&entry.id).copied());
-        Ok(Place {
-            spot: Some(Spot { dir: dir.id, name: Name::from(name) }),
-            found,
-            dir_mount: place.mount,
-            mount: own_mount.unwrap_or(place.mount),
-        })
+        let mount = own_mount.unwrap_or(place.mount);
+        Ok((dir.id, Place { spot: None, found, dir_mount: place.mount, mount }))
     }
 
     /// What stands at a path that must lead to something.
