@@ -114,8 +114,8 @@ impl SimFs {
             }
             text.push('\n');
         });
-        for (_, pending) in system.pending.iter() {
-            let _ = writeln!(text, "pending: {}", pending.step);
+        for (_, pending) in system.ledgers.strict.pending.iter() {
+            let _ = writeln!(text, "pending: {}", pending.change.step);
         }
         text
     }
@@ -187,10 +187,8 @@ impl SimFs {
     pub fn set_mode(&self, path: &str, mode: u32) {
         self.outside("chmod", path, |system| {
             let id = system.find(path)?.found.ok_or(crate::errno::NOENT)?.id;
-            let now = system.stamp_time();
-            let meta = &mut system.inode_mut(id).meta;
-            let attrs = filepact_fs::Attrs { mode, ..meta.live.attrs() };
-            meta.set_attrs(&attrs, now);
+            let attrs = filepact_fs::Attrs { mode, ..system.inode(id).meta.live.attrs() };
+            system.set_attrs(id, &attrs);
             Ok(())
         });
     }
