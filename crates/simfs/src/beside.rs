@@ -8,6 +8,7 @@ use filepact_fs::Kind;
 use crate::fs::SimFs;
 use crate::inode::{Id, ROOT};
 use crate::outside::walk_beside;
+use crate::profile::Profile;
 use crate::system::System;
 
 impl SimFs {
@@ -25,17 +26,18 @@ impl SimFs {
     }
 
     /// Whether nothing is pending beside this folder at the root, of names or of content: whatever a
-    /// power cut does now, by any profile, the files there come back as they are.
+    /// power cut does now, the files there come back as they are.
     ///
     /// `false` says only that something is pending, not that it matters.
-    pub fn is_durable_beside(&self, folder: &str) -> bool {
+    pub fn is_durable_beside(&self, folder: &str, profile: Profile) -> bool {
         let system = &self.state().system;
         let folder = OsStr::new(folder);
         let mut within = BTreeSet::new();
         if let Some(entry) = system.live.get(ROOT, folder) {
             dirs_from(system, entry.id, &mut within);
         }
-        let names = system.pending.iter().flat_map(|(_, pending)| pending.step.spots());
+        let (ledger, _) = system.ledgers.of(profile);
+        let names = ledger.pending.iter().flat_map(|(_, pending)| pending.change.step.spots());
         let mut is_durable = names.into_iter().all(|spot| within.contains(&spot.dir));
         walk_beside(system, Some(folder), &mut |_, id| {
             is_durable &= system.inode(id).data.is_settled();
@@ -57,17 +59,19 @@ mod tests {
     use filepact_fs::{Fs, Rename, SyncKind};
 
     use super::*;
-    use crate::{Grain, Profile};
+    use crate::Grain;
 
     const FOLDER: &str = ".folder";
 
     /// What `is_durable_beside` says must be so in every outcome of a power cut.
     fn check(sim: &SimFs, says: bool) {
-        assert_eq!(sim.is_durable_beside(FOLDER), says, "{}", sim.dump());
-        let cut = sim.world().power_cut(&Profile::Strict(Grain::Page), 1000, 0);
-        let now = sim.tree_beside(FOLDER);
-        let same = cut.worlds.iter().all(|world| world.tree_beside(FOLDER) == now);
-        assert!(cut.complete && same == says, "{}", sim.dump());
+        for profile in [Profile::Strict(Grain::Page), Profile::Hostile(Grain::Trash)] {
+            assert_eq!(sim.is_durable_beside(FOLDER, profile), says, "{profile}\n{}", sim.dump());
+            let cut = sim.world().power_cut(&profile, 1000, 0);
+            let now = sim.tree_beside(FOLDER);
+            let same = cut.worlds.iter().all(|world| world.tree_beside(FOLDER) == now);
+            assert!(cut.complete && same == says, "{profile}\n{}", sim.dump());
+        }
     }
 
     #[test]
@@ -93,6 +97,7 @@ mod tests {
         process.rename(".folder/journal", "a", Rename::Exchange).unwrap();
         check(&sim, false);
         process.sync_dir("").unwrap();
+        process.sync_dir(FOLDER).unwrap();
         check(&sim, true);
         process.unlink("a").unwrap();
         check(&sim, false);

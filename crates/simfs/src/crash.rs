@@ -296,7 +296,7 @@ pub(crate) fn replay_part(names: &mut Names, change: &Change, part: Part) -> boo
 }
 
 impl Ledgers {
-    fn of(&self, profile: Profile) -> (&Ledger, Order) {
+    pub(crate) fn of(&self, profile: Profile) -> (&Ledger, Order) {
         match profile {
             Profile::Strict(_) => (&self.strict, Order::Subset),
             Profile::Ordered(_) => (&self.ordered, Order::Prefix),

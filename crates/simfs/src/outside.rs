@@ -13,9 +13,9 @@ use filepact_fs::{Kind, Rename, Stat};
 use crate::fault::Damage;
 use crate::fs::{Class, SimFs};
 use crate::inode::{Id, ROOT};
-use crate::names::Entry;
 use crate::page::SECTOR;
 use crate::random::hash_of;
+use crate::step::Entry;
 use crate::system::{Answer, System};
 
 impl SimFs {

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Instant;
 
+use filepact_simfs::Profile;
 use filepact_tests::crash::case::Trail;
 use filepact_tests::crash::explore::{Effort, repeat};
-use filepact_tests::crash::profiles::{self, Named};
 use filepact_tests::crash::run::run;
 use filepact_tests::crash::suite::{families, story};
 use rustix::time::{ClockId, clock_gettime};
@@ -35,7 +35,7 @@ struct Choice {
     families: Vec<String>,
     from: usize,
     to: usize,
-    profiles: Vec<Named>,
+    profiles: Vec<Profile>,
     effort: Effort,
     enough: u64,
     story: Option<String>,
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             let known = known.iter().map(|family| {
                 format!("  {:<10} {:>6}  {}\n", family.name, family.count, family.about)
             });
-            let profiles: Vec<&str> = profiles::all().iter().map(|named| named.name).collect();
+            let profiles: Vec<String> = Profile::ALL.iter().map(ToString::to_string).collect();
             let known: String = known.collect();
             eprintln!("{error}{HELP}\nfamilies:\n{known}\nprofiles: {}", profiles.join(" "));
             return ExitCode::from(2);
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 fn repeat_one(choice: &Choice, trail: &Trail) -> ExitCode {
     let name = choice.story.as_deref().unwrap_or_default();
     let outcome = story(name).and_then(|story| {
-        let profile = &choice.profiles[0];
+        let profile = choice.profiles[0];
         repeat(&story, profile, choice.effort, trail).map_err(|failure| failure.text)
     });
     match outcome {
@@ -85,14 +85,14 @@ fn run_all(choice: &Choice) -> ExitCode {
     let mut stories = Vec::new();
     for profile in &choice.profiles {
         match &choice.story {
-            Some(name) => stories.push((name.clone(), profile.clone())),
+            Some(name) => stories.push((name.clone(), *profile)),
             None => {
                 for family in families() {
                     let is_chosen = choice.families.is_empty()
                         || choice.families.iter().any(|name| name == family.name);
                     let numbers = choice.from..choice.to.min(family.count);
                     let names = numbers.map(|number| format!("{}:{number}", family.name));
-                    let names = names.map(|name| (name, profile.clone()));
+                    let names = names.map(|name| (name, *profile));
                     stories.extend(names.filter(|_| is_chosen));
                 }
             }
@@ -154,7 +154,7 @@ fn parse(arguments: VecDeque<String>) -> Result<Choice, String> {
             }
             "--from" => choice.from = value.parse().map_err(|_| wrong())?,
             "--to" => choice.to = value.parse().map_err(|_| wrong())?,
-            "--profile" => choice.profiles.push(profiles::named(&value).ok_or_else(wrong)?),
+            "--profile" => choice.profiles.push(value.parse()?),
             "--seed" => choice.effort.seed = value.parse().map_err(|_| wrong())?,
             "--count" => choice.enough = value.parse().map_err(|_| wrong())?,
             "--outcomes" => choice.effort.outcomes = numbers(&value).ok_or_else(wrong)?,
@@ -165,7 +165,7 @@ fn parse(arguments: VecDeque<String>) -> Result<Choice, String> {
         }
     }
     if choice.profiles.is_empty() {
-        choice.profiles = profiles::all();
+        choice.profiles = Profile::ALL.to_vec();
     }
     if let Some(name) = &choice.story {
         story(name).map_err(|error| format!("{error}\n\n"))?;

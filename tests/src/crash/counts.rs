@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use filepact::Report;
+use filepact_simfs::Profile;
 
 use crate::crash::case::How;
 
@@ -61,8 +62,8 @@ impl AddAssign for Tally {
 /// What was crashed, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
-    /// The file system's.
-    pub profile: &'static str,
+    /// What the file system may do: its place in [`Profile::ALL`].
+    pub profile: usize,
     /// How many recoveries were crashed before this one.
     pub depth: usize,
     /// The last crash.
@@ -77,7 +78,7 @@ impl fmt::Display for Kind {
             How::Pulled => "device pulled",
             How::Died => "process died",
         };
-        write!(f, "{}: {how}{}", self.profile, what[self.depth.min(2)])
+        write!(f, "{}: {how}{}", Profile::ALL[self.profile], what[self.depth.min(2)])
     }
 }
 

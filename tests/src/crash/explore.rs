@@ -10,13 +10,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use filepact::Report;
-use filepact_simfs::SimFs;
+use filepact_simfs::{Profile, SimFs};
 
 use crate::crash::case::{How, Point, Trail, mix};
 use crate::crash::counts::{Counts, Kind};
 use crate::crash::judge::judge;
 use crate::crash::options;
-use crate::crash::profiles::Named;
 use crate::crash::story::{Expect, Scene, Story};
 
 /// How much to try.
@@ -45,7 +44,7 @@ impl fmt::Display for Failure {
 }
 
 /// Crashes a story in every way. Stops at the first recovery that is wrong.
-pub fn explore(story: &Story, profile: &Named, effort: Effort) -> (Counts, Result<(), Failure>) {
+pub fn explore(story: &Story, profile: Profile, effort: Effort) -> (Counts, Result<(), Failure>) {
     let mut explorer = Explorer::new(story, profile, effort);
     explorer.counts.stories = 1;
     let result = explorer.scenes(&story.scenes, &Trail::default());
@@ -55,7 +54,7 @@ pub fn explore(story: &Story, profile: &Named, effort: Effort) -> (Counts, Resul
 /// Repeats the one recovery at the end of a trail, and says what the opening reported.
 pub fn repeat(
     story: &Story,
-    profile: &Named,
+    profile: Profile,
     effort: Effort,
     trail: &Trail,
 ) -> Result<String, Failure> {
@@ -82,7 +81,9 @@ pub fn repeat(
 
 struct Explorer<'a> {
     story: &'a Story,
-    profile: &'a Named,
+    profile: Profile,
+    /// Its place among all.
+    place: usize,
     effort: Effort,
     counts: Counts,
     /// States that were recovered already, with what was expected: one that comes again, at another
@@ -91,8 +92,10 @@ struct Explorer<'a> {
 }
 
 impl<'a> Explorer<'a> {
-    fn new(story: &'a Story, profile: &'a Named, effort: Effort) -> Self {
-        Self { story, profile, effort, counts: Counts::default(), seen: HashSet::new() }
+    fn new(story: &'a Story, profile: Profile, effort: Effort) -> Self {
+        let place = Profile::ALL.iter().position(|known| *known == profile);
+        let place = place.expect("these are all");
+        Self { story, profile, place, effort, counts: Counts::default(), seen: HashSet::new() }
     }
 
     fn scenes(&mut self, scenes: &[Scene], trail: &Trail) -> Result<(), Failure> {
@@ -119,7 +122,7 @@ impl<'a> Explorer<'a> {
     /// Crashes one moment one way; says whether these were all outcomes.
     fn crash(&mut self, scene: &Scene, how: How, trail: &Trail) -> Result<bool, Failure> {
         let (worlds, complete) = self.outcomes(scene, how, trail);
-        let kind = Kind { profile: self.profile.name, depth: trail.0.len(), how };
+        let kind = Kind { profile: self.place, depth: trail.0.len(), how };
         self.counts.kinds.entry(kind).or_default().sampled += u64::from(!complete);
         let expected = scene.expect.fingerprint();
         for (outcome, world) in worlds.into_iter().enumerate() {
@@ -154,8 +157,8 @@ impl<'a> Explorer<'a> {
         let seed = mix(hash_of(trail, self.effort.seed), scene.call as u64);
         let world = &scene.moment.world;
         let outcomes = match how {
-            How::Pulled => world.remount(&self.profile.profile, most, seed),
-            _ => world.power_cut(&self.profile.profile, most, seed),
+            How::Pulled => world.remount(&self.profile, most, seed),
+            _ => world.power_cut(&self.profile, most, seed),
         };
         (outcomes.worlds, outcomes.complete)
     }
@@ -218,7 +221,7 @@ impl<'a> Explorer<'a> {
                 "cargo run --release -p filepact-tests --bin crash-suite -- --story '{name}' \
                  --profile {} --seed {} --outcomes {outcomes},{inside},{inmost} --trail {trail}\n\
                  {text}, crashed before `{}`\n{wrong}\nfound:\n{}\nnow:\n{}",
-                self.profile.name,
+                self.profile,
                 self.effort.seed,
                 call.unwrap_or_default(),
                 found.dump(),

@@ -13,7 +13,6 @@ pub mod case;
 pub mod counts;
 pub mod explore;
 pub mod judge;
-pub mod profiles;
 pub mod run;
 pub mod story;
 pub mod suite;

@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use filepact_simfs::Profile;
+
 use crate::crash::counts::Counts;
 use crate::crash::explore::{Effort, Failure, explore};
-use crate::crash::profiles::Named;
 use crate::crash::suite::story;
 
 /// What running stories came to.
@@ -21,7 +22,7 @@ pub struct Outcome {
 ///
 /// `after` is told of each story that is done, by name.
 pub fn run(
-    stories: &[(String, Named)],
+    stories: &[(String, Profile)],
     effort: Effort,
     enough: u64,
     after: impl Fn(&str, &Counts) + Sync,
@@ -31,7 +32,7 @@ pub fn run(
     let work = || {
         while let Some((name, profile)) = stories.get(next.fetch_add(1, Ordering::Relaxed)) {
             let story = story(name).expect("stories are chosen from those that there are");
-            let (counts, result) = explore(&story, profile, effort);
+            let (counts, result) = explore(&story, *profile, effort);
             after(name, &counts);
             let mut total = total.lock().expect("no other thread has panicked");
             total.counts += counts;

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use filepact_simfs::{Moment, SimFs};
 
@@ -35,12 +36,14 @@ pub struct Scene {
 pub struct Expect {
     /// The documents are one of these.
     pub trees: Vec<Tree>,
+    /// All that they were in this story, so that a part that was added can be told.
+    pub history: Arc<[Tree]>,
 }
 
 impl Expect {
-    /// The documents are one of these.
+    /// The documents are one of these, in a story of no others.
     pub fn one_of(trees: &[Tree]) -> Self {
-        Self { trees: trees.to_vec() }
+        Self { trees: trees.to_vec(), history: Arc::from(trees) }
     }
 
     /// Equal for equal expectations.
@@ -82,10 +85,12 @@ impl Recorded {
     /// The scenes from moment `from` on: what was acknowledged is there, and of the next one all or
     /// nothing.
     pub fn scenes(&self, from: usize) -> Vec<Scene> {
+        let history: Arc<[Tree]> = Arc::from(&*self.trees);
         let moments = self.sim.recorded().into_iter().enumerate().skip(from);
         let scene = |(call, moment)| {
             let done = self.acknowledged.iter().filter(|at| **at <= call).count();
-            let expect = Expect::one_of(&self.trees[done..self.trees.len().min(done + 2)]);
+            let trees = self.trees[done..self.trees.len().min(done + 2)].to_vec();
+            let expect = Expect { trees, history: Arc::clone(&history) };
             Scene { call, moment, expect }
         };
         moments.map(scene).collect()

@@ -8,7 +8,6 @@ use filepact_fs::Fs;
 use filepact_simfs::{Grain, Profile, SimFs, errno};
 use filepact_tests::crash::counts::Counts;
 use filepact_tests::crash::explore::{Effort, explore};
-use filepact_tests::crash::profiles::named;
 use filepact_tests::crash::story::{Expect, Scene, Story, transactions};
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{Op, Txn, before, body};
@@ -19,8 +18,7 @@ use crate::support::{STRICT, after_power_cuts, fail, moment, mtime, put, read, s
 /// Crashes a story of one of these attacks in every way.
 fn crash(story: &Story) -> Counts {
     let effort = Effort { outcomes: [256, 8, 4], deeper: [40, 40], seed: 0 };
-    let strict = named("strict").expect("there is such a profile");
-    let (counts, result) = explore(story, &strict, effort);
+    let (counts, result) = explore(story, STRICT, effort);
     result.unwrap_or_else(|failure| panic!("{failure}"));
     counts
 }
