@@ -189,7 +189,7 @@ pub(crate) fn sync_names<'a>(
 }
 
 /// Whether such a thing stands at the path. Behind a link there is nothing of ours.
-fn stands(fs: &dyn Fs, path: &str, kind: Kind) -> Result<bool, FsError> {
+pub(crate) fn stands(fs: &dyn Fs, path: &str, kind: Kind) -> Result<bool, FsError> {
     match fs.stat(path) {
         Err(error) if error.is_link() => Ok(false),
         stat => Ok(stat?.is_some_and(|stat| stat.kind == kind)),
