@@ -130,8 +130,8 @@ fn change(slot: &str, op: Op, number: usize, tree: &Tree) -> (String, Change) {
     }
 }
 
-/// A body that no other document and no other transaction has.
+/// A body that no other document and no other transaction has, and no part of it is like another.
 pub fn body(slot: &str, number: usize, len: usize) -> Vec<u8> {
-    let line = format!("{slot} {number} ");
-    line.bytes().cycle().take(len).collect()
+    let words = (0..).flat_map(|nth| format!("{slot} {number} {nth} ").into_bytes());
+    words.take(len).collect()
 }

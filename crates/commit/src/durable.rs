@@ -45,17 +45,17 @@ pub(crate) fn sync_names<'a>(
     // The user may have made any of these directories, and nobody has synced them since: without
     // every ancestor the document's own directory can be lost whole.
     for dir in dirs.iter().rev() {
-        if is_dir(fs, dir)? {
+        if stands(fs, dir, Kind::Dir)? {
             fs.sync_dir(dir)?;
         }
     }
     Ok(())
 }
 
-/// Whether there is such a directory. Behind a link there is nothing of ours.
-fn is_dir(fs: &dyn Fs, path: &str) -> Result<bool, FsError> {
+/// Whether such a thing stands at the path. Behind a link there is nothing of ours.
+pub(crate) fn stands(fs: &dyn Fs, path: &str, kind: Kind) -> Result<bool, FsError> {
     match fs.stat(path) {
         Err(error) if error.is_link() => Ok(false),
-        stat => Ok(stat?.is_some_and(|stat| stat.kind == Kind::Dir)),
+        stat => Ok(stat?.is_some_and(|stat| stat.kind == kind)),
     }
 }

@@ -48,8 +48,9 @@ pub fn ensure_layout(fs: &dyn Fs) -> Result<(), FsError> {
 /// Creates what is missing of the folder, but for the journal and `state`.
 ///
 /// After `Ok` every name in it is durable, and so is the name of the folder itself; a crash in
-/// between leaves a folder that the same call completes.
-fn create_layout(fs: &dyn Fs) -> Result<(), FsError> {
+/// between leaves a folder that the same call completes. That all names are there does not say that
+/// they are durable.
+pub fn create_layout(fs: &dyn Fs) -> Result<(), FsError> {
     for dir in [META, STAGE, RESCUED, PINS, KEPT, JOURNAL_DIR] {
         // Another process may be making the same store.
         match fs.make_dir(dir, 0o700) {

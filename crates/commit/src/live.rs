@@ -151,11 +151,14 @@ pub fn hash_file(file: &dyn File) -> Result<Hash, FsError> {
 /// The hash of `len` bytes of a file from `offset` on, or of as many as there are.
 pub fn hash_part(file: &dyn File, offset: u64, len: u64) -> Result<Hash, FsError> {
     let mut hasher = Hasher::new();
-    let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(256 * 1024)];
+    let mut buffer = Vec::new();
     let mut done = 0;
     while done < len {
-        let rest = usize::try_from(len - done).unwrap_or(usize::MAX).min(buffer.len());
-        let read = read_full(file, &mut buffer[..rest], offset + done)?;
+        // Most documents are small: a large buffer is made only for the rest of one that is not.
+        let room = if done == 0 { 16 * 1024 } else { 256 * 1024 };
+        let rest = usize::try_from(len - done).unwrap_or(usize::MAX).min(room);
+        buffer.resize(rest, 0);
+        let read = read_full(file, &mut buffer, offset + done)?;
         hasher.update(&buffer[..read]);
         done += read as u64;
         if read < rest {

@@ -9,6 +9,7 @@ use std::io;
 use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, SyncKind, Time, parent_of};
 use filepact_journal::Was;
 
+use crate::durable::stands;
 use crate::{RESCUED, look};
 
 /// An outside edit that lies in `rescued/`.
@@ -51,8 +52,18 @@ pub fn rescue(fs: &dyn Fs, at: &str, path: &str, txn: u64) -> Result<Rescued, Fs
     let folder = format!("{RESCUED}/{txn}.{}", &fs.unique()[..8]);
     let target = format!("{folder}/{path}");
     make_parents(fs, &target, 0o700)?;
-    // The body first, then its name, then the names of the folders, innermost first: whoever finds
-    // the folder after a power cut finds the edit in it.
+    // All that the move rests on is durable before it: the names of the folders, or a power cut keeps
+    // the move and loses the folder with the edit in it; and the swap that displaced the edit, or it
+    // keeps the move alone, of our own body in the edit's place.
+    let mut folders = parent_of(&target);
+    while folders != RESCUED {
+        folders = parent_of(folders);
+        fs.sync_dir(folders)?;
+    }
+    if stands(fs, parent_of(path), Kind::Dir)? {
+        fs.sync_dir(parent_of(path))?;
+    }
+    // And the body, before its name: whoever finds the name after a power cut finds the edit.
     if fs.stat(at)?.is_some_and(|stat| stat.kind == Kind::File) {
         match fs.open(at, Access::Read) {
             // An edit that we may not read cannot be synced, and is kept all the same.
@@ -61,14 +72,8 @@ pub fn rescue(fs: &dyn Fs, at: &str, path: &str, txn: u64) -> Result<Rescued, Fs
         }
     }
     fs.rename(at, &target, Rename::NoReplace)?;
-    let mut dir = parent_of(&target);
-    loop {
-        fs.sync_dir(dir)?;
-        if dir == RESCUED {
-            return Ok(Rescued { path: path.to_owned(), at: target });
-        }
-        dir = parent_of(dir);
-    }
+    fs.sync_dir(parent_of(&target))?;
+    Ok(Rescued { path: path.to_owned(), at: target })
 }
 
 /// Creates the missing directories above `path`, outermost first; says whether there were any.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use filepact_fs::{Fs, Time};
 use filepact_journal::{
-    FollowError, Follower, Group, Hash, Progress, Reading, Scan, State, StateFile, Word, Words,
-    read_to,
+    FollowError, Follower, Group, Hash, Progress, Reading, Scan, State, StateFile, Was, Word,
+    Words, read_to,
 };
 
 use crate::{CommitError, Holds, Stamped};
@@ -27,6 +27,21 @@ pub struct Known {
     /// Its stamp, once this handle has seen it with this content; an outside edit shows as a
     /// difference.
     pub stamp: Option<Stamped>,
+}
+
+impl Known {
+    /// Whether this is the version that a record says it has found: by the content where both know
+    /// it, else by the stamp.
+    fn is(&self, was: &Was) -> bool {
+        let Some(holds) = self.content.as_ref().filter(|holds| holds.len() == was.size) else {
+            return false;
+        };
+        match (holds.hash(), was.hash, self.stamp) {
+            (Some(hash), Some(found), _) => hash == found,
+            (_, _, Some(Stamped { stamp, .. })) => (stamp.ino, stamp.mtime) == (was.ino, was.mtime),
+            (_, _, None) => was.mtime == self.time,
+        }
+    }
 }
 
 /// Where to read a document.
@@ -293,8 +308,10 @@ impl Inner {
         let mut words = Words::default();
         words.apply(group);
         for (path, word) in words.iter() {
-            let before = self.known.get(path).and_then(|known| known.content.as_ref());
-            let content = Holds::after(before, &word.said);
+            let known = self.known.get(path);
+            // What an append adds to may be an edit that nobody has seen.
+            let before = known.filter(|known| word.was().is_some_and(|was| known.is(was)));
+            let content = Holds::after(before.and_then(|known| known.content.as_ref()), &word.said);
             self.learn(path, Known { seq: word.seq, time: word.time, content, stamp: None });
         }
     }

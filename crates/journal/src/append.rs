@@ -109,6 +109,8 @@ impl Journal {
             let error = FsError::new("create a journal beside", segment_path(*first), error);
             return Err(AppendError::Unchanged(error));
         }
+        // What a making that was cut short has left.
+        sweep_unborn(&*fs).map_err(AppendError::Unchanged)?;
         let time = fs.now();
         let begin = Position::new(1, 0, 0, Chain::ZERO);
         let mut journal = Self::new(fs, store, Progress::begin(begin, 0));

@@ -63,7 +63,13 @@ fn cut(hash: &blake3::Hash) -> [u8; 16] {
 }
 
 fn write_hex(bytes: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        let digits = b"0123456789abcdef";
+        pair[0] = digits[usize::from(byte >> 4)];
+        pair[1] = digits[usize::from(byte & 15)];
+    }
+    f.write_str(str::from_utf8(&text).expect("hex digits are ASCII"))
 }
 
 /// One spelling only: uppercase is refused, so that a flipped bit cannot pass for another spelling.
@@ -79,6 +85,21 @@ fn parse_hex(text: &str) -> Result<[u8; 16], InvalidHash> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Ok(bytes)
+}
+
+/// Takes a text without keeping it.
+struct HexText;
+
+impl de::Visitor<'_> for HexText {
+    type Value = [u8; 16];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("32 lowercase hex digits")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<[u8; 16], E> {
+        parse_hex(text).map_err(E::custom)
+    }
 }
 
 macro_rules! as_hex_text {
@@ -111,7 +132,7 @@ macro_rules! as_hex_text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                deserializer.deserialize_str(HexText).map(Self)
             }
         }
     };

@@ -83,6 +83,8 @@ pub struct Damage {
     pub reason: String,
 }
 
+const PADDING_BLOCK: [u8; 1024] = [PADDING; 1024];
+
 /// Reads the journal from its segments: each with the first seq that its name says.
 ///
 /// `synced` is the last seq that a valid `state` knows to be synced, even one of an earlier boot.
@@ -388,8 +390,12 @@ pub(crate) fn next_group(bytes: &[u8], base: u64, at: Position, born: bool) -> N
     unreachable!("a file is shorter than the numbers from {first} on")
 }
 
-/// Where the next line begins, padding skipped.
+/// Where the next line begins, padding skipped: block by block, since most of a young segment is
+/// padding.
 fn next_line(bytes: &[u8], offset: usize) -> Option<usize> {
+    let blocks = bytes[offset..].chunks_exact(PADDING_BLOCK.len());
+    let padding = blocks.take_while(|block| *block == PADDING_BLOCK).count();
+    let offset = offset + padding * PADDING_BLOCK.len();
     let padding = bytes[offset..].iter().position(|byte| *byte != PADDING)?;
     Some(offset + padding)
 }

@@ -15,6 +15,8 @@
 //! mount and inode are those that it names. `ino` is the file's own inode number: a copy of the
 //! tree carries a `state` that speaks of another disk.
 
+use std::sync::{Mutex, PoisonError};
+
 use filepact_fs::{Access, File, Fs, FsError, read_full, write_all};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +96,15 @@ pub struct StateFile {
     turn: usize,
     /// The next slot follows one that was written here.
     own: bool,
+    /// What was read last: who reads again finds mostly the same.
+    last: Mutex<[Decoded; 2]>,
+}
+
+/// The bytes of a slot, and what they say.
+#[derive(Clone, Debug, Default)]
+struct Decoded {
+    bytes: Vec<u8>,
+    slot: Option<Slot>,
 }
 
 /// One slot.
@@ -121,7 +132,7 @@ impl StateFile {
 
     fn over(file: Box<dyn File>) -> Result<Self, FsError> {
         let ino = file.stat()?.stamp.ino;
-        let mut state = Self { file, ino, counter: 1, turn: 0, own: false };
+        let mut state = Self { file, ino, counter: 1, turn: 0, own: false, last: Mutex::default() };
         state.refresh()?;
         Ok(state)
     }
@@ -150,8 +161,14 @@ impl StateFile {
     }
 
     fn slots(&self) -> Result<[Option<Slot>; 2], FsError> {
-        let [first, second] = until_two_agree(|| read_slots(&*self.file))?;
-        Ok([decode(&first), decode(&second)])
+        let read = until_two_agree(|| read_slots(&*self.file))?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        for (last, bytes) in last.iter_mut().zip(read) {
+            if last.bytes != bytes {
+                *last = Decoded { slot: decode(&bytes), bytes };
+            }
+        }
+        Ok(last.each_ref().map(|decoded| decoded.slot.clone()))
     }
 
     fn reading(&self, slots: &[Option<Slot>; 2]) -> Option<Reading> {

@@ -126,6 +126,18 @@ impl Words {
         self.0.is_empty()
     }
 
+    /// Drops what was said before the append of this number, in order: somebody had changed the document
+    /// by then, and what it added to is what they have left.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn forget_before(&mut self, path: &str, append: usize) {
+        let word = self.0.get_mut(path).expect("only what was said is forgotten");
+        let appends = word.said.appends.split_off(append);
+        let before = std::mem::replace(&mut word.said, Said { base: None, appends });
+        word.earlier.push(before);
+    }
+
     /// Drops what records up to `seq` say: a checkpoint covers them, or all of it is published.
     pub fn clear_upto(&mut self, seq: u64) {
         self.0.retain(|_, word| {

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use filepact_commit::{
-    Live, Mark, Stamped, are_there, hash_part, is_torn, look_past_links, stage_body_path,
+    Live, Mark, Opened, Stamped, are_there, hash_part, is_torn, look_past_links, open_past_links,
+    stage_body_path,
 };
-use filepact_fs::{Access, DocPath, Fs, FsError, Kind, Stat, parent_of};
+use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, parent_of};
 use filepact_journal::{
-    Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was, Word, Words, load,
-    scan,
+    Added, Append, Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was, Word,
+    Words, load, scan,
 };
 
 use crate::{BodyAt, Facts, OnDisk, RecoveryError, Standing};
@@ -68,6 +69,11 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
         words.apply(group);
     }
     words.clear_upto(scan.checkpoint);
+    let mut changed = Vec::new();
+    for (path, word) in words.iter().filter(|(_, word)| !word.said.appends.is_empty()) {
+        changed.extend(changed_before(fs, path, word, trusted)?.map(|at| (path.to_owned(), at)));
+    }
+    changed.iter().for_each(|(path, append)| words.forget_before(path, *append));
 
     let mut documents = BTreeMap::new();
     for (path, word) in words.iter() {
@@ -85,6 +91,43 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
         documents.insert(path.to_owned(), inspect_document(fs, path, word, &words, standing)?);
     }
     Ok(Some(Inspection { scan, words, state, trusted, failed, documents }))
+}
+
+/// The append before which somebody had changed the document, unseen by us, where it shows that: what it
+/// holds is what the append has added to, and not what the records before it say.
+fn changed_before(
+    fs: &dyn Fs,
+    path: &str,
+    word: &Word,
+    trusted: bool,
+) -> Result<Option<usize>, FsError> {
+    let Opened::Document(file) = open_past_links(fs, path)? else { return Ok(None) };
+    let appends = &word.said.appends;
+    let begins = match word.said.put() {
+        Some(put) => begins_with(&*file, put)?,
+        None => true,
+    };
+    if begins && are_there(fs, &*file, appends)? {
+        return Ok(None);
+    }
+    for (at, Added { append: Append { was, .. }, .. }) in appends.iter().enumerate().rev() {
+        // Those of one group have seen the same.
+        if at > 0 && appends[at - 1].append.was == *was {
+            continue;
+        }
+        let is_seen = match was.hash {
+            Some(hash) => {
+                file.stat()?.stamp.size >= was.size && hash_part(&*file, 0, was.size)? == hash
+            }
+            // A large document was not read for that. A cache that is whole shows the bytes in place.
+            None => trusted && are_there(fs, &*file, &appends[at..])?,
+        };
+        if is_seen {
+            let as_said = begins && are_there(fs, &*file, &appends[..at])?;
+            return Ok((!as_said).then_some(at));
+        }
+    }
+    Ok(None)
 }
 
 /// Same boot, same mount, its own inode, and nothing failed.
@@ -172,7 +215,7 @@ fn compare(
     let our_time = stat.stamp.mtime == word.time;
     let begins = match put {
         Some(put) if appends.is_empty() => put.hash == hash,
-        Some(put) => begins_with(fs, path, put)?,
+        Some(put) => begins_with(&*fs.open(path, Access::Read)?, put)?,
         None => !appends.is_empty(),
     };
     if begins {
@@ -184,7 +227,8 @@ fn compare(
             OnDisk::Foreign
         });
     }
-    Ok(if put.is_some() && our_time {
+    // An append gives its time to whatever it adds to, also to an edit.
+    Ok(if put.is_some() && appends.is_empty() && our_time {
         OnDisk::LostWrite
     } else if is_earlier(fs, path, (stat, hash), word)? {
         OnDisk::Old
@@ -193,9 +237,8 @@ fn compare(
     })
 }
 
-fn begins_with(fs: &dyn Fs, path: &str, put: &Put) -> Result<bool, FsError> {
-    let file = fs.open(path, Access::Read)?;
-    Ok(file.stat()?.stamp.size >= put.len && hash_part(&*file, 0, put.len)? == put.hash)
+fn begins_with(file: &dyn File, put: &Put) -> Result<bool, FsError> {
+    Ok(file.stat()?.stamp.size >= put.len && hash_part(file, 0, put.len)? == put.hash)
 }
 
 /// Whether the file at `at` is a version that the path had before, as far back as the last

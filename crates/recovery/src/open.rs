@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use filepact_commit::{Mark, StageNames, View, WriterParts, ensure_layout, sweep_kept};
+use filepact_commit::{
+    Mark, StageNames, View, WriterParts, create_layout, ensure_layout, sweep_kept,
+};
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
     Commit, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
@@ -41,7 +43,9 @@ pub fn examine(fs: &dyn Fs) -> Result<Report, RecoveryError> {
 }
 
 fn make(fs: Arc<Latched>) -> Result<Opened, RecoveryError> {
-    ensure_layout(&*fs)?;
+    // Also where all names are there: who made them may have died before they were durable, and the
+    // journal would go with the name of its directory.
+    create_layout(&*fs)?;
     let journal = Journal::create(fs.clone(), &fs.unique())?;
     let report = Report { created: true, trusted: true, ..Report::default() };
     finish(fs, journal, HashMap::new(), report)

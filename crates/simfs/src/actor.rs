@@ -134,7 +134,7 @@ impl Fs for Actor {
     fn list(&self, dir: &str) -> Result<Vec<Entry>> {
         self.call("list", dir, Class::Look, |system, _| {
             let (id, _) = system.dir(dir)?;
-            let entry = |(name, entry): (&crate::names::Name, crate::names::Entry)| Entry {
+            let entry = |(name, entry): (&crate::step::Name, crate::step::Entry)| Entry {
                 name: name.to_os_string(),
                 kind: system.inode(entry.id).kind,
             };
@@ -165,7 +165,7 @@ impl Fs for Actor {
         self.call("sync_dir", dir, Class::Sync, |system, twist| {
             let (id, _) = system.dir(dir)?;
             match twist {
-                Twist::Fails => system.fail_names(|step| step.touches_dir(id)),
+                Twist::Fails => system.fail_names(|change| change.step.touches_dir(id)),
                 _ => system.sync_dir(id),
             }
             Ok(())
@@ -347,8 +347,7 @@ impl File for SimFile {
             || format!(" {:o}", attrs.mode),
             Class::Change,
             |system, _| {
-                let now = system.stamp_time();
-                system.inode_mut(self.id).meta.set_attrs(attrs, now);
+                system.set_attrs(self.id, attrs);
                 Ok(())
             },
         )
@@ -360,8 +359,7 @@ impl File for SimFile {
             || format!(" {time}"),
             Class::Change,
             |system, _| {
-                let now = system.stamp_time();
-                system.inode_mut(self.id).meta.set_mtime(time, now);
+                system.set_mtime(self.id, time);
                 Ok(())
             },
         )

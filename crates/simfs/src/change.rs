@@ -1,13 +1,14 @@
 //! Changes: names come and go, content is written, room runs out. All of it is live at once and
 //! durable later.
 
-use filepact_fs::{Kind, Rename};
+use filepact_fs::{Attrs, Kind, Rename, SyncKind, Time};
 
 use crate::errno;
 use crate::inode::Id;
-use crate::names::{Entry, Spot, Step};
+use crate::ledger::Ledgers;
 use crate::page::PAGE;
-use crate::system::{Answer, Pending, System};
+use crate::step::{Change, Entry, Spot, Step};
+use crate::system::{Answer, System};
 
 impl System {
     // Room
@@ -36,23 +37,28 @@ impl System {
     // Names
 
     fn change(&mut self, step: Step) -> Answer<()> {
-        let displaced = self.live.apply(&step)?;
-        if let Step::Add { entry, .. } = &step {
+        let change = Change::new(step, &self.live).ok_or(errno::NOENT)?;
+        let displaced = self.live.apply(&change.step)?;
+        if let Step::Add { entry, .. } = &change.step {
             let inode = self.inode_mut(entry.id);
             inode.nlink += 1;
-            inode.holds += 1;
+            inode.holds += Ledgers::COUNT;
         }
         let now = self.stamp_time();
-        for dir in step.spots().map(|spot| spot.dir) {
-            let meta = &mut self.inode_mut(dir).meta;
-            (meta.live.mtime, meta.live.ctime) = (now, now);
+        let number = self.ledgers.next;
+        for dir in change.step.spots().map(|spot| spot.dir) {
+            let dir = self.inode_mut(dir);
+            dir.logged.note(SyncKind::All, number);
+            (dir.meta.live.mtime, dir.meta.live.ctime) = (now, now);
         }
-        self.pending.insert(self.next_pending, Pending { step, forsaken: false });
-        self.next_pending += 1;
-        if let Some(entry) = displaced {
+        for entry in [Some(change.entry), change.other].into_iter().flatten() {
             let inode = self.inode_mut(entry.id);
-            inode.nlink -= 1;
+            inode.logged.note(SyncKind::All, number);
             inode.meta.live.ctime = now;
+        }
+        self.ledgers.add(change);
+        if let Some(entry) = displaced {
+            self.inode_mut(entry.id).nlink -= 1;
             self.reap(entry.id);
         }
         Ok(())
@@ -68,7 +74,10 @@ impl System {
     pub(crate) fn create_at(&mut self, at: Spot, kind: Kind, mode: u32) -> Answer<Id> {
         self.room_for_name()?;
         let id = self.new_inode(kind, mode);
+        let number = self.ledgers.next;
         self.change(Step::Add { at, entry: Entry { id, is_dir: kind == Kind::Dir } })?;
+        // Without the inode its content would not be there, so that the least sync carries it.
+        self.inode_mut(id).logged.note(SyncKind::Data, number);
         Ok(id)
     }
 
@@ -90,9 +99,7 @@ impl System {
             return Err(errno::XDEV);
         }
         self.room_for_name()?;
-        self.change(Step::Add { at, entry: Entry { id, is_dir: false } })?;
-        self.inode_mut(id).meta.live.ctime = self.stamp_time();
-        Ok(())
+        self.change(Step::Add { at, entry: Entry { id, is_dir: false } })
     }
 
     pub(crate) fn rename(&mut self, from: &str, to: &str, how: Rename) -> Answer<()> {
@@ -117,13 +124,7 @@ impl System {
             None if how != Rename::Exchange => self.room_for_name()?,
             _ => {}
         }
-        self.change(Step::Move { from, to, how })?;
-        let now = self.stamp_time();
-        self.inode_mut(moved.id).meta.live.ctime = now;
-        if let (Rename::Exchange, Some(other)) = (how, target.found) {
-            self.inode_mut(other.id).meta.live.ctime = now;
-        }
-        Ok(())
+        self.change(Step::Move { from, to, how })
     }
 
     pub(crate) fn unlink(&mut self, path: &str) -> Answer<()> {
@@ -164,7 +165,10 @@ impl System {
             }
         }
         let now = self.stamp_time();
+        let made = self.ledgers.next;
         let inode = self.inode_mut(id);
+        let overwrites = inode.data.overwrites(offset, len);
+        inode.logged.note_content(made, !overwrites);
         inode.data.write(&bytes[..len], offset);
         inode.meta.touch(now);
         Ok(len)
@@ -177,9 +181,25 @@ impl System {
             return Err(errno::NOSPC);
         }
         let now = self.stamp_time();
+        let made = self.ledgers.next;
         let inode = self.inode_mut(id);
+        inode.logged.note_content(made, true);
         inode.data.set_len(len);
         inode.meta.touch(now);
         Ok(())
+    }
+
+    pub(crate) fn set_attrs(&mut self, id: Id, attrs: &Attrs) {
+        let (now, made) = (self.stamp_time(), self.ledgers.next);
+        let inode = self.inode_mut(id);
+        inode.logged.note_content(made, false);
+        inode.meta.set_attrs(attrs, now);
+    }
+
+    pub(crate) fn set_mtime(&mut self, id: Id, time: Time) {
+        let (now, made) = (self.stamp_time(), self.ledgers.next);
+        let inode = self.inode_mut(id);
+        inode.logged.note_content(made, false);
+        inode.meta.set_mtime(time, now);
     }
 }

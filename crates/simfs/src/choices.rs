@@ -9,16 +9,8 @@ use filepact_fs::Time;
 use crate::cow::Map;
 use crate::inode::{Data, Inode, Meta, MetaVersions};
 use crate::page::{PAGE, Page, SECTOR};
-use crate::random::Random;
-
-/// How finely a power cut tears a page that was being written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Grain {
-    /// Pages of 4 KiB reach the disk whole or not at all.
-    Page,
-    /// Sectors of 512 bytes do.
-    Sector,
-}
+use crate::profile::Grain;
+use crate::random::{Random, hash_of};
 
 /// The choices for one inode.
 #[derive(Clone, Debug)]
@@ -65,7 +57,7 @@ pub(crate) enum Difference {
 }
 
 impl Choices {
-    pub(crate) fn of(inode: &Inode, grain: Grain) -> Self {
+    pub(crate) fn of(inode: &Inode, grain: Grain, seed: u64) -> Self {
         let MetaVersions { durable, set, touched, live } = &inode.meta;
         let mut metas = Vec::new();
         let mut latest_meta = 0;
@@ -79,7 +71,7 @@ impl Choices {
             latest_size = place_of(&mut lengths, size, u64::eq);
         }
         let sizes =
-            lengths.into_iter().map(|size| AtSize { size, units: units(data, size, grain) });
+            lengths.into_iter().map(|size| AtSize { size, units: units(data, size, grain, seed) });
         Self {
             metas,
             latest_meta,
@@ -206,14 +198,14 @@ impl AtSize {
 }
 
 /// What may be on the disk within a size, where there is a choice.
-fn units(data: &Data, size: u64, grain: Grain) -> Vec<Unit> {
+fn units(data: &Data, size: u64, grain: Grain, seed: u64) -> Vec<Unit> {
     let mut units = Vec::new();
     for (&page, written) in data.dirty.iter() {
         let seen = size.saturating_sub(page * PAGE as u64).min(PAGE as u64) as usize;
         let durable = data.durable.get(&page).cloned().unwrap_or_default();
         let step = match grain {
             Grain::Page => PAGE,
-            Grain::Sector => SECTOR,
+            Grain::Sector | Grain::Trash => SECTOR,
         };
         for start in (0..seen).step_by(step) {
             let seen_range = start..seen.min(start + step);
@@ -223,12 +215,29 @@ fn units(data: &Data, size: u64, grain: Grain) -> Vec<Unit> {
             for version in std::iter::once(&durable).chain(written.iter()) {
                 latest = place_of(&mut versions, version, agree);
             }
+            if versions.len() > 1 && grain == Grain::Trash {
+                let place = hash_of(&(seed, page, start));
+                let garbage = garbage(&versions, start..start + step, place);
+                place_of(&mut versions, &garbage, agree);
+            }
             if versions.len() > 1 {
                 units.push(Unit { page, range: start..start + step, versions, latest });
             }
         }
     }
     units
+}
+
+/// Garbage in a sector behind the leading bytes on which all versions agree.
+fn garbage(versions: &[Page], range: std::ops::Range<usize>, seed: u64) -> Page {
+    let (first, others) = versions.split_first().expect("the durable one");
+    let is_same = |at: &usize| others.iter().all(|other| other.bytes()[*at] == first.bytes()[*at]);
+    let end = range.end;
+    let spoilt = range.skip_while(is_same);
+    let start = spoilt.clone().next().unwrap_or(end);
+    let mut random = Random::new(seed);
+    let bytes: Vec<u8> = spoilt.map(|_| random.next() as u8).collect();
+    first.with(start, &bytes)
 }
 
 /// Where a value stands in a list that holds no two alike; it is added if need be.

@@ -1,27 +1,23 @@
 //! What a power cut leaves: every file system that it may, or a fair sample of them.
 //!
-//! First the names: which of the pending steps reached the disk. Then, for each such tree, what it
-//! can reach: the choices of every file with something pending. A file that no name leads to is
-//! gone, so its choices do not count; and two subsets of steps that lead to one tree are one.
+//! First the names: which of the pending changes reached the disk, in whole or, where the profile
+//! allows it, in part. Then, for each such tree, what it can reach: the choices of every file with
+//! something pending. A file that no name leads to is gone, so its choices do not count; and two
+//! ways that lead to one tree are one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::choices::{Choices, Grain, Pick, within};
+use crate::choices::{Choices, Pick, within};
 use crate::cow::Map;
 use crate::fs::SimFs;
 use crate::inode::{Data, Id, Inode, MetaVersions, ROOT};
-use crate::names::{Names, Step};
+use crate::ledger::{Ledger, Ledgers};
+use crate::names::{Names, Side};
+use crate::profile::Profile;
 use crate::random::hash_of;
+use crate::step::{Change, Step};
 use crate::system::System;
-
-/// What the disk and its file system may do to what was not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Profile {
-    /// Whatever the contract of the seam allows: any version of each page, any size, any attributes,
-    /// and any subset of the changes of names that can be replayed by name, all independent.
-    Strict(Grain),
-}
 
 /// The file systems that a power cut may leave.
 #[derive(Debug)]
@@ -46,12 +42,12 @@ pub(crate) enum Return {
 
 pub(crate) fn power_cut(
     system: &System,
-    Profile::Strict(grain): Profile,
+    profile: Profile,
     back: Return,
     limit: usize,
     seed: u64,
 ) -> Outcomes {
-    let cut = Cut::new(system, grain, back, seed);
+    let cut = Cut::new(system, profile, back, seed);
     if let Some(trees) = cut.all_trees(limit) {
         let possible: f64 = trees.iter().map(|tree| tree.count).sum();
         if possible <= limit as f64 {
@@ -64,9 +60,27 @@ pub(crate) fn power_cut(
         }
         return Outcomes { worlds: cut.sample(limit), possible, complete: false };
     }
-    let subsets = 2f64.powi(i32::try_from(cut.steps.len()).unwrap_or(i32::MAX));
-    let possible = subsets * cut.tree(&cut.replay(|_| true)).count;
+    let possible = cut.ways() * cut.tree(&cut.replay(|_| Part::Whole)).count;
     Outcomes { worlds: cut.sample(limit), possible, complete: false }
+}
+
+/// Which of the pending changes of names an outcome may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Those before some point.
+    Prefix,
+    /// Any.
+    Subset,
+    /// Any, and of a move of files either side alone.
+    Sides,
+}
+
+/// How much of a change reached the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Nothing,
+    Whole,
+    Only(Side),
 }
 
 /// One power cut: what is the same in all its outcomes.
@@ -74,8 +88,10 @@ pub(crate) struct Cut<'a> {
     pub(crate) system: &'a System,
     back: Return,
     pub(crate) seed: u64,
+    pub(crate) order: Order,
+    pub(crate) durable: &'a Names,
     /// The pending changes of names, in order.
-    pub(crate) steps: Vec<&'a Step>,
+    pub(crate) changes: Vec<&'a Change>,
     /// Every inode with all lost that can be lost.
     lost: BTreeMap<Id, Arc<Inode>>,
     pub(crate) choices: BTreeMap<Id, Choices>,
@@ -96,7 +112,7 @@ pub(crate) struct Tree {
 pub(crate) type Picks = Vec<Pick>;
 
 impl<'a> Cut<'a> {
-    fn new(system: &'a System, grain: Grain, back: Return, seed: u64) -> Self {
+    pub(crate) fn new(system: &'a System, profile: Profile, back: Return, seed: u64) -> Self {
         let (mut lost, mut choices) = (BTreeMap::new(), BTreeMap::new());
         for (&id, inode) in system.inodes.iter() {
             if inode.is_settled() {
@@ -110,52 +126,91 @@ impl<'a> Cut<'a> {
             settled.meta = MetaVersions::new(inode.meta.durable.clone());
             settled.opens = 0;
             lost.insert(id, Arc::new(settled));
-            let of = Choices::of(inode, grain);
+            let of = Choices::of(inode, profile.grain(), hash_of(&(seed, id)));
             if of.count() > 1.0 || inode.meta.touched {
                 choices.insert(id, of);
             }
         }
-        let steps = system.pending.iter().map(|(_, pending)| &pending.step).collect();
+        let (Ledger { durable, pending }, order) = system.ledgers.of(profile);
+        let changes = pending.iter().map(|(_, pending)| pending.change.as_ref()).collect();
         let numbers: BTreeSet<u64> = lost.values().map(|inode| inode.number).collect();
         let twins = numbers.len() < lost.len();
-        Self { system, back, seed, steps, lost, choices, twins }
+        Self { system, back, seed, order, durable, changes, lost, choices, twins }
     }
 
     // Names
 
-    /// Replays those of the kept steps whose names allow it.
-    pub(crate) fn replay(&self, mut keep: impl FnMut(usize) -> bool) -> Names {
-        let mut names = self.system.durable.clone();
-        for (at, step) in self.steps.iter().enumerate() {
-            if keep(at) {
-                replay_step(&mut names, step);
-            }
+    /// Replays those parts of the changes whose names allow it.
+    pub(crate) fn replay(&self, mut part: impl FnMut(usize) -> Part) -> Names {
+        let mut names = self.durable.clone();
+        for (at, change) in self.changes.iter().enumerate() {
+            replay_part(&mut names, change, part(at));
         }
         names
     }
 
-    /// The distinct trees of all subsets of the steps that can be replayed; `None` if there are
-    /// more than `limit`, or too many subsets to try.
-    fn all_trees(&self, limit: usize) -> Option<Vec<Tree>> {
-        let mut layer = vec![self.system.durable.clone()];
+    /// The changes before this one.
+    pub(crate) fn prefix(&self, end: usize) -> Names {
+        self.replay(|at| if at < end { Part::Whole } else { Part::Nothing })
+    }
+
+    /// How many ways there are to choose among the changes, those that cannot be replayed included.
+    fn ways(&self) -> f64 {
+        let parts = |change: &&Change| self.parts(change).count() as f64 + 1.0;
+        match self.order {
+            Order::Prefix => self.changes.len() as f64 + 1.0,
+            Order::Subset | Order::Sides => self.changes.iter().map(parts).product(),
+        }
+    }
+
+    /// How much of a change may have reached the disk, if anything has.
+    pub(crate) fn parts(&self, change: &Change) -> impl Iterator<Item = Part> + use<> {
+        let is_move = matches!(change.step, Step::Move { .. });
+        let has_sides = self.order == Order::Sides && is_move && !change.is_about_dirs();
+        let sides = [Part::Only(Side::From), Part::Only(Side::To)];
+        std::iter::once(Part::Whole).chain(sides.into_iter().filter(move |_| has_sides))
+    }
+
+    /// The distinct trees that the names may form; `None` if there are more than `limit`, or too
+    /// many ways to try.
+    pub(crate) fn all_trees(&self, limit: usize) -> Option<Vec<Tree>> {
+        if self.order == Order::Prefix {
+            return self.all_prefixes(limit);
+        }
+        let mut trees = vec![self.durable.clone()];
         let mut budget = limit.saturating_mul(16).max(4096);
-        // Subsets that agree so far in all names have the same future: one of them is enough.
-        for step in &self.steps {
-            let mut seen: HashSet<u64> = layer.iter().map(Names::sum).collect();
-            let mut kept = Vec::new();
-            for names in &layer {
-                let mut names = names.clone();
-                if replay_step(&mut names, step) && seen.insert(names.sum()) {
-                    kept.push(names);
+        // Ways that agree so far in all names have the same future: one of them is enough.
+        for change in &self.changes {
+            let mut seen: HashSet<u64> = trees.iter().map(Names::sum).collect();
+            let mut more = Vec::new();
+            for names in &trees {
+                for part in self.parts(change) {
+                    let mut names = names.clone();
+                    if replay_part(&mut names, change, part) && seen.insert(names.sum()) {
+                        more.push(names);
+                    }
                 }
             }
-            layer.extend(kept);
-            budget = budget.checked_sub(layer.len())?;
-            if layer.len() > limit {
+            trees.extend(more);
+            budget = budget.checked_sub(trees.len())?;
+            if trees.len() > limit {
                 return None;
             }
         }
-        Some(layer.iter().map(|names| self.tree(names)).collect())
+        Some(trees.iter().map(|names| self.tree(names)).collect())
+    }
+
+    fn all_prefixes(&self, limit: usize) -> Option<Vec<Tree>> {
+        let mut names = self.durable.clone();
+        let mut seen = HashSet::from([names.sum()]);
+        let mut trees = vec![names.clone()];
+        for change in &self.changes {
+            replay_part(&mut names, change, Part::Whole);
+            if seen.insert(names.sum()) {
+                trees.push(names.clone());
+            }
+        }
+        (trees.len() <= limit).then(|| trees.iter().map(|names| self.tree(names)).collect())
     }
 
     /// The file system with these names and nothing else that was pending.
@@ -172,9 +227,13 @@ impl<'a> Cut<'a> {
             let mut inode = Arc::clone(&self.lost[&id]);
             // A number that came back too early: its two owners cannot both have it.
             let is_taken = !numbers.insert(inode.number);
-            if inode.nlink != nlink || inode.holds != nlink || inode.gone || is_taken {
+            if inode.nlink != nlink
+                || inode.holds != nlink * Ledgers::COUNT
+                || inode.gone
+                || is_taken
+            {
                 let inode = Arc::make_mut(&mut inode);
-                (inode.nlink, inode.holds, inode.gone) = (nlink, nlink, false);
+                (inode.nlink, inode.holds, inode.gone) = (nlink, nlink * Ledgers::COUNT, false);
                 if is_taken {
                     inode.number = system.next_number;
                     system.next_number += 1;
@@ -184,9 +243,8 @@ impl<'a> Cut<'a> {
             inodes.insert(id, inode);
         }
         system.inodes = inodes;
-        system.live = names.clone();
-        system.durable = names;
-        system.pending = Map::default();
+        system.ledgers = Ledgers::settled(&names, system.ledgers.next);
+        system.live = names;
         system.handles = Map::default();
         let free = (3..system.next_number).filter(|number| !numbers.contains(number));
         system.free_numbers = free.map(|number| (number, ())).collect();
@@ -226,9 +284,26 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// Takes a step if its directories can be reached and its names allow it.
-fn replay_step(names: &mut Names, step: &Step) -> bool {
-    step.spots().all(|spot| names.is_attached(spot.dir)) && names.apply(step).is_ok()
+/// Takes a part of a change if its directories can be reached and its names allow it.
+pub(crate) fn replay_part(names: &mut Names, change: &Change, part: Part) -> bool {
+    let step = &change.step;
+    part != Part::Nothing
+        && step.spots().all(|spot| names.is_attached(spot.dir))
+        && match part {
+            Part::Only(side) => names.apply_side(step, side).is_ok(),
+            _ => names.apply(step).is_ok(),
+        }
+}
+
+impl Ledgers {
+    pub(crate) fn of(&self, profile: Profile) -> (&Ledger, Order) {
+        match profile {
+            Profile::Strict(_) => (&self.strict, Order::Subset),
+            Profile::Ordered(_) => (&self.ordered, Order::Prefix),
+            Profile::PerInode(_) => (&self.per_inode, Order::Prefix),
+            Profile::Hostile(_) => (&self.hostile, Order::Sides),
+        }
+    }
 }
 
 impl System {
@@ -245,108 +320,6 @@ impl System {
                 true => self.mounts.insert(id, mount),
                 false => self.mounts.remove(&id),
             };
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use filepact_fs::{Rename, SyncKind};
-
-    use super::*;
-    use crate::random::Random;
-
-    /// A random call on a handful of names; refusals are fine.
-    fn act(system: &mut System, random: &mut Random) {
-        let paths = ["a", "b", "d", "d/x", "d/y", "e", "e/x", "d/e", "d/e/x"];
-        let (path, other) = (paths[random.below(9)], paths[random.below(9)]);
-        let how = [Rename::Replace, Rename::NoReplace, Rename::Exchange][random.below(3)];
-        let file = system.file(path).ok();
-        let _ = match (random.below(12), file) {
-            (0 | 1, _) => system.create(path, 0o600).map(drop),
-            (2, _) => system.make_dir(path, 0o755),
-            (3..=5, _) => system.rename(path, other, how),
-            (6, _) => system.remove(path),
-            (7, Some((id, mount))) => system.link(id, mount, other),
-            (8, Some((id, _))) => system.write(id, &[random.below(9) as u8; 9], 4090).map(drop),
-            (9, Some((id, _))) => {
-                system.sync(id, [SyncKind::Data, SyncKind::All][random.below(2)]);
-                Ok(())
-            }
-            (10, _) => system.dir(path).map(|(id, _)| system.sync_dir(id)),
-            (11, Some((id, _))) if random.chance(50) => {
-                system.open_handle(random.next() % 3, id, None);
-                Ok(())
-            }
-            (11, _) => {
-                let actor = random.next() % 3;
-                system.close_handles(|owner| owner == actor);
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-    }
-
-    fn check_holds(system: &System) {
-        let mut holds = BTreeMap::from([(ROOT, 1)]);
-        for (_, _, entry) in system.durable.all() {
-            *holds.entry(entry.id).or_insert(0) += 1;
-        }
-        for (_, pending) in system.pending.iter() {
-            if let Step::Add { entry, .. } = &pending.step {
-                *holds.entry(entry.id).or_insert(0) += 1;
-            }
-        }
-        for (id, inode) in system.inodes.iter() {
-            assert_eq!(inode.holds, holds.remove(id).unwrap_or(0), "holds of {id:?}");
-            assert!(inode.holds > 0 || inode.nlink > 0 || inode.opens > 0, "{id:?} is a leak");
-        }
-        assert!(holds.is_empty(), "freed too early: {holds:?}");
-    }
-
-    #[test]
-    fn the_trees_of_a_power_cut_are_those_of_all_subsets_tried_one_by_one() {
-        let mut full = 0;
-        for seed in 0..600 {
-            let (mut random, mut system) = (Random::new(seed), System::new());
-            for _ in 0..random.below(40) {
-                act(&mut system, &mut random);
-                check_holds(&system);
-            }
-            let cut = Cut::new(&system, Grain::Page, Return::Boot, seed);
-            if cut.steps.len() > 10 {
-                continue;
-            }
-            full += 1;
-            let found: BTreeSet<u64> =
-                cut.all_trees(5000).unwrap().iter().map(|tree| tree.system.live.sum()).collect();
-            let tried: BTreeSet<u64> = (0..1_u32 << cut.steps.len())
-                .map(|subset| cut.replay(|at| subset >> at & 1 == 1).pruned().sum())
-                .collect();
-            assert_eq!(found, tried, "seed {seed}");
-            let all = power_cut(&system, Profile::Strict(Grain::Page), Return::Boot, 3000, seed);
-            let distinct: HashSet<u64> = all.worlds.iter().map(SimFs::fingerprint).collect();
-            assert_eq!(distinct.len(), all.worlds.len(), "seed {seed}");
-            for world in all.worlds {
-                check_holds(&world.state().system);
-            }
-        }
-        assert!(full > 200, "{full} is too few to mean anything");
-    }
-
-    #[test]
-    fn after_sync_everything_a_power_cut_leaves_the_live_tree() {
-        for seed in 0..600 {
-            let (mut random, mut system) = (Random::new(seed), System::new());
-            for _ in 0..random.below(60) {
-                act(&mut system, &mut random);
-            }
-            system.sync_everything();
-            check_holds(&system);
-            let live = SimFs::from_system(system.clone()).tree();
-            let all = power_cut(&system, Profile::Strict(Grain::Page), Return::Boot, 10, seed);
-            assert_eq!((all.worlds.len(), all.complete), (1, true), "seed {seed}");
-            assert_eq!(all.worlds[0].tree(), live, "seed {seed}");
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use filepact_fs::{Attrs, Kind, Time};
+use filepact_fs::{Attrs, Kind, SyncKind, Time};
 
 use crate::cow::Map;
 use crate::page::{PAGE, Page};
@@ -36,6 +36,42 @@ pub(crate) struct Inode {
     pub(crate) gone: bool,
     pub(crate) data: Data,
     pub(crate) meta: MetaVersions,
+    pub(crate) logged: Logged,
+}
+
+/// How far a sync of an inode reaches in the order of all changes of names, where the file system
+/// keeps a log (rule 5, *ordered* and *per-inode*): to the last change of the inode that this sync
+/// has to carry through the log. Overwriting blocks that the disk has already needs no log, so that
+/// `fdatasync` after it drags nothing along (FACTS 2).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Logged {
+    /// Size and blocks.
+    data: u64,
+    /// And attributes, times and names.
+    all: u64,
+}
+
+impl Logged {
+    /// The number of the first change of names that comes after.
+    pub(crate) fn upto(self, what: SyncKind) -> u64 {
+        match what {
+            SyncKind::Data => self.data,
+            SyncKind::All => self.all,
+        }
+    }
+
+    /// The change of names of this number is the inode's own.
+    pub(crate) fn note(&mut self, least: SyncKind, number: u64) {
+        self.note_content(number + 1, least == SyncKind::Data);
+    }
+
+    /// After so many changes of names, the inode was changed; in more than its times and attributes?
+    pub(crate) fn note_content(&mut self, made: u64, size_or_blocks: bool) {
+        self.all = self.all.max(made);
+        if size_or_blocks {
+            self.data = self.data.max(made);
+        }
+    }
 }
 
 impl Inode {
@@ -52,6 +88,7 @@ impl Inode {
             gone: false,
             data: Data::default(),
             meta: MetaVersions::new(meta),
+            logged: Logged::default(),
         }
     }
 
@@ -203,6 +240,12 @@ impl Data {
         }
         self.live = live;
         self.stale = false;
+    }
+
+    /// Whether a write would only replace bytes for which the disk has blocks already.
+    pub(crate) fn overwrites(&self, offset: u64, len: usize) -> bool {
+        offset + len as u64 <= self.size
+            && pieces(offset, len).all(|(page, ..)| self.durable.contains(&page))
     }
 
     /// How many pages a write would have to allocate, one after the other.

@@ -38,26 +38,32 @@
 //! ```
 
 mod actor;
+mod beside;
 mod change;
 mod choices;
 mod cow;
 mod crash;
+#[cfg(test)]
+mod crash_tests;
 pub mod errno;
 mod fault;
 mod fs;
 mod inode;
+mod ledger;
 mod names;
 mod outside;
 mod page;
+mod profile;
 mod random;
 mod record;
 mod sample;
 mod settle;
+mod step;
 mod system;
 
 pub use actor::Actor;
-pub use choices::Grain;
-pub use crash::{Outcomes, Profile};
+pub use crash::Outcomes;
 pub use fault::{Damage, Fault, FaultKind, When};
 pub use fs::SimFs;
+pub use profile::{Grain, Profile};
 pub use record::{Moment, World};

@@ -1,11 +1,10 @@
-//! Names: a tree of directories, and the steps that change it.
+//! Names: a tree of directories.
 //!
-//! The same [`Names`] serve as the live tree, as the durable one, and for replaying some pending
-//! steps on the durable one after a power cut; the same [`Names::apply`] moves all of them. A step
-//! is replayed *by name*: it needs its names to be there or to be free, and takes what stands there.
+//! The same [`Names`] serve as the live tree, as the durable ones, and for replaying some pending
+//! steps on a durable one after a power cut; the same [`Names::apply`] moves all of them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fmt;
 use std::sync::Arc;
 
 use filepact_fs::Rename;
@@ -13,72 +12,22 @@ use filepact_fs::Rename;
 use crate::cow::Map;
 use crate::errno;
 use crate::inode::{Id, ROOT};
+use crate::ledger::Holds;
 use crate::random::hash_of;
-
-pub(crate) type Name = Arc<OsStr>;
-
-/// What a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) id: Id,
-    pub(crate) is_dir: bool,
-}
-
-/// A name in a directory, taken or free.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Spot {
-    pub(crate) dir: Id,
-    pub(crate) name: Name,
-}
-
-impl fmt::Display for Spot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.dir.0, self.name.display())
-    }
-}
-
-/// One change of names; the disk takes it whole or not at all.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Create, link, make a directory.
-    Add { at: Spot, entry: Entry },
-    /// Unlink, remove an empty directory.
-    Remove { at: Spot },
-    /// Rename or exchange.
-    Move { from: Spot, to: Spot, how: Rename },
-}
-
-impl Step {
-    /// The names that the step reads or writes.
-    pub(crate) fn spots(&self) -> impl Iterator<Item = &Spot> {
-        let (first, second) = match self {
-            Self::Add { at, .. } | Self::Remove { at } => (at, None),
-            Self::Move { from, to, .. } => (from, Some(to)),
-        };
-        std::iter::once(first).chain(second)
-    }
-
-    pub(crate) fn touches_dir(&self, dir: Id) -> bool {
-        self.spots().any(|spot| spot.dir == dir)
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Add { at, entry } => write!(f, "add {at} = {}", entry.id.0),
-            Self::Remove { at } => write!(f, "remove {at}"),
-            Self::Move { from, to, how: Rename::Exchange } => write!(f, "exchange {from} {to}"),
-            Self::Move { from, to, .. } => write!(f, "move {from} {to}"),
-        }
-    }
-}
+use crate::step::{Entry, Name, Spot, Step};
 
 #[derive(Clone, Debug, Default)]
 struct Dir {
     /// `None` for the root, and for a directory whose own name is not there.
     parent: Option<Id>,
     entries: Map<Name, Entry>,
+}
+
+/// One of the names of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    From,
+    To,
 }
 
 #[derive(Clone, Debug)]
@@ -102,7 +51,7 @@ impl Names {
         self.dirs.get(&dir)?.entries.get(name).copied()
     }
 
-    fn at(&self, spot: &Spot) -> Option<Entry> {
+    pub(crate) fn at(&self, spot: &Spot) -> Option<Entry> {
         self.get(spot.dir, &spot.name)
     }
 
@@ -147,7 +96,83 @@ impl Names {
                 Ok(Some(entry))
             }
             Step::Move { from, to, how } => self.apply_move(from, to, *how),
+            Step::Put { at, entry } => {
+                if !self.dirs.contains(&at.dir) {
+                    return Err(errno::NOENT);
+                }
+                let displaced = self.at(at);
+                if let Some(displaced) = displaced {
+                    if displaced.is_dir {
+                        return Err(errno::ISDIR);
+                    }
+                    self.take(at, displaced);
+                }
+                self.put(at, *entry);
+                Ok(displaced)
+            }
         }
+    }
+
+    /// Takes one side of a move of files: the name it goes to gets what it gets, and the name it
+    /// comes from keeps what it has; or the other way round. Needs what the whole move needs.
+    pub(crate) fn apply_side(&mut self, step: &Step, side: Side) -> Result<(), i32> {
+        let Step::Move { from, to, how } = step else { return Err(errno::INVAL) };
+        let (moved, target) = (self.at(from).ok_or(errno::NOENT)?, self.at(to));
+        if !self.dirs.contains(&to.dir) {
+            return Err(errno::NOENT);
+        }
+        if moved.is_dir || target.is_some_and(|target| target.is_dir) {
+            return Err(errno::ISDIR);
+        }
+        match (how, target) {
+            (Rename::Exchange, None) => return Err(errno::NOENT),
+            (Rename::NoReplace, Some(_)) => return Err(errno::EXIST),
+            (Rename::Replace, Some(target)) if target.id == moved.id => return Ok(()),
+            _ => {}
+        }
+        match side {
+            Side::To => {
+                if let Some(target) = target {
+                    self.take(to, target);
+                }
+                self.put(to, moved);
+            }
+            Side::From => {
+                self.take(from, moved);
+                if let (Rename::Exchange, Some(target)) = (how, target) {
+                    self.put(from, target);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets what stands at these names, whatever stood there before.
+    pub(crate) fn overwrite(&mut self, values: &BTreeMap<Spot, Option<Entry>>) -> Holds {
+        let mut holds = Holds::new();
+        let mut taken = BTreeSet::new();
+        for (spot, value) in values {
+            let Some(old) = self.at(spot).filter(|old| Some(*old) != *value) else { continue };
+            self.take(spot, old);
+            holds.push((old.id, -1));
+            if let Some(dir) = self.dirs.get_mut(&old.id).filter(|_| old.is_dir) {
+                dir.parent = None;
+                taken.insert(old.id);
+            }
+        }
+        for (spot, value) in values {
+            let Some(value) = value.filter(|value| self.at(spot) != Some(*value)) else { continue };
+            self.ensure_dir(spot.dir);
+            self.put(spot, value);
+            holds.push((value.id, 1));
+            taken.remove(&value.id);
+        }
+        for dir in taken {
+            if self.list(dir).next().is_none() {
+                self.dirs.remove(&dir);
+            }
+        }
+        holds
     }
 
     fn apply_move(&mut self, from: &Spot, to: &Spot, how: Rename) -> Result<Option<Entry>, i32> {

@@ -15,6 +15,7 @@ use crate::fs::{Class, SimFs};
 use crate::inode::{Id, ROOT};
 use crate::page::SECTOR;
 use crate::random::hash_of;
+use crate::step::Entry;
 use crate::system::{Answer, System};
 
 impl SimFs {
@@ -30,6 +31,13 @@ impl SimFs {
     /// What `stat` says.
     pub fn stat(&self, path: &str) -> Option<Stat> {
         self.state().system.stat(path).ok().flatten()
+    }
+
+    /// The names in the directory at `path`, of anything; none if no directory stands there.
+    pub fn names_in(&self, path: &str) -> Vec<String> {
+        let system = &self.state().system;
+        let Ok((dir, _)) = system.dir(path) else { return Vec::new() };
+        system.live.list(dir).map(|(name, _)| name.to_string_lossy().into_owned()).collect()
     }
 
     /// How many handles, locks included, the file has open.
@@ -55,16 +63,17 @@ impl SimFs {
     /// attributes, mtimes. Worlds that agree in it are the same to recovery, so that a suite can
     /// skip those that it has seen. Holds within one build of the tests.
     pub fn fingerprint(&self) -> u64 {
+        self.fingerprint_of(|_| true)
+    }
+
+    /// [`SimFs::fingerprint`] of those files and directories alone whose paths are asked for.
+    pub fn fingerprint_of(&self, which: impl Fn(&str) -> bool) -> u64 {
         let system = &self.state().system;
         let mut sum = 0_u64;
         walk(system, &mut |path, id| {
-            let inode = system.inode(id);
-            let (data, meta) = (&inode.data, &inode.meta.live);
-            let pages = data.live.iter().map(|(page, content)| (page, content.hash()));
-            let pages: Vec<_> = pages.filter(|(_, hash)| *hash != 0).collect();
-            let attrs = (meta.mode, meta.uid, meta.gid, &meta.xattrs, meta.mtime);
-            let kind = (inode.kind, inode.number, inode.frozen);
-            sum = sum.wrapping_add(hash_of(&(path, kind, data.size, pages, attrs)));
+            if which(path) {
+                sum = sum.wrapping_add(system.fingerprint_of(path, id));
+            }
         });
         sum
     }
@@ -105,8 +114,8 @@ impl SimFs {
             }
             text.push('\n');
         });
-        for (_, pending) in system.pending.iter() {
-            let _ = writeln!(text, "pending: {}", pending.step);
+        for (_, pending) in system.ledgers.strict.pending.iter() {
+            let _ = writeln!(text, "pending: {}", pending.change.step);
         }
         text
     }
@@ -178,10 +187,8 @@ impl SimFs {
     pub fn set_mode(&self, path: &str, mode: u32) {
         self.outside("chmod", path, |system| {
             let id = system.find(path)?.found.ok_or(crate::errno::NOENT)?.id;
-            let now = system.stamp_time();
-            let meta = &mut system.inode_mut(id).meta;
-            let attrs = filepact_fs::Attrs { mode, ..meta.live.attrs() };
-            meta.set_attrs(&attrs, now);
+            let attrs = filepact_fs::Attrs { mode, ..system.inode(id).meta.live.attrs() };
+            system.set_attrs(id, &attrs);
             Ok(())
         });
     }
@@ -283,6 +290,21 @@ impl SimFs {
 }
 
 impl System {
+    fn fingerprint_of(&self, path: &str, id: Id) -> u64 {
+        let inode = self.inode(id);
+        let (data, meta) = (&inode.data, &inode.meta.live);
+        let mut pages = 0;
+        for (page, content) in data.live.iter() {
+            match content.hash() {
+                0 => {}
+                hash => pages = hash_of(&(pages, page, hash)),
+            }
+        }
+        let attrs = (meta.mode, meta.uid, meta.gid, &meta.xattrs, meta.mtime);
+        let kind = (inode.kind, inode.number, inode.frozen);
+        hash_of(&(path, kind, data.size, pages, attrs))
+    }
+
     fn create_kind(&mut self, path: &str, kind: Kind) -> Answer<(Id, u64)> {
         let place = self.find(path)?;
         let (Some(at), None) = (&place.spot, place.found) else { return Err(crate::errno::EXIST) };
@@ -292,15 +314,33 @@ impl System {
 
 /// Visits everything beneath the root by its path, in order.
 fn walk(system: &System, visit: &mut impl FnMut(&str, Id)) {
-    fn descend(system: &System, dir: Id, path: &str, visit: &mut impl FnMut(&str, Id)) {
-        for (name, entry) in system.live.list(dir) {
-            let slash = if path.is_empty() { "" } else { "/" };
-            let path = format!("{path}{slash}{}", name.display());
-            visit(&path, entry.id);
-            if entry.is_dir {
-                descend(system, entry.id, &path, visit);
-            }
+    walk_beside(system, None, visit);
+}
+
+/// Visits everything beneath the root but for what stands in one folder, and that folder.
+pub(crate) fn walk_beside(
+    system: &System,
+    folder: Option<&OsStr>,
+    visit: &mut impl FnMut(&str, Id),
+) {
+    for (name, entry) in system.live.list(ROOT) {
+        if folder != Some(&**name) {
+            walk_from(system, entry, &mut name.to_string_lossy().into_owned(), visit);
         }
     }
-    descend(system, ROOT, "", visit);
+}
+
+/// Visits one entry and everything beneath it; `path` is the same afterwards.
+fn walk_from(system: &System, entry: Entry, path: &mut String, visit: &mut impl FnMut(&str, Id)) {
+    visit(path, entry.id);
+    if !entry.is_dir {
+        return;
+    }
+    let len = path.len();
+    for (name, below) in system.live.list(entry.id) {
+        path.push('/');
+        path.push_str(&name.to_string_lossy());
+        walk_from(system, below, path, visit);
+        path.truncate(len);
+    }
 }

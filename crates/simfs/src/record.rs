@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::crash::{self, Outcomes, Profile, Return};
+use crate::crash::{self, Outcomes, Return};
 use crate::fs::SimFs;
 use crate::inode::Id;
+use crate::profile::Profile;
 use crate::system::System;
 
 /// A point of a recorded run.

@@ -3,19 +3,20 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::choices::{Choices, Difference, Pick};
-use crate::crash::{Cut, Picks, Tree};
+use crate::crash::{Cut, Order, Part, Picks, Tree};
 use crate::fs::SimFs;
-use crate::names::Step;
+use crate::names::Names;
 use crate::random::Random;
+use crate::step::Step;
 
 impl Cut<'_> {
     /// The corners first: all and nothing, of names and of data. Then, in an order that the seed
-    /// shuffles, every prefix of the steps, each one lost, each one kept; at most three quarters of
-    /// the limit. The rest are mixes.
+    /// shuffles, every prefix of the changes, and as far as the profile has them each one lost, each
+    /// one kept, each side of one alone; at most three quarters of the limit. The rest are mixes.
     pub(crate) fn sample(&self, limit: usize) -> Vec<SimFs> {
         let mut random = Random::new(self.seed);
         let mut sample = Sample::new(self, limit);
-        let (lost, kept) = (self.tree(&self.system.durable), self.tree(&self.replay(|_| true)));
+        let (lost, kept) = (self.tree(self.durable), self.tree(&self.prefix(self.changes.len())));
         for tree in [&lost, &kept] {
             sample.add(tree, &self.picks(tree, Choices::lost));
             sample.add(tree, &self.picks(tree, Choices::kept));
@@ -27,11 +28,12 @@ impl Cut<'_> {
                 break;
             }
             let names = match corner {
-                Corner::Without(one) => self.replay(|at| at != one),
-                Corner::Before(one) => self.replay(|at| at < one),
+                Corner::Before(one) => self.prefix(one),
+                Corner::Without(one) => self.all_but(one, Part::Nothing),
+                Corner::InPart(one, part) => self.all_but(one, part),
                 Corner::Only(one) => {
                     let needed = self.needed(one);
-                    self.replay(|at| needed.contains(&at))
+                    self.replay(|at| whole_if(needed.contains(&at)))
                 }
                 Corner::File(at, pick) => {
                     for base in [Choices::kept, Choices::lost] {
@@ -60,7 +62,7 @@ impl Cut<'_> {
                 break;
             }
             let percent = [10, 50, 80, 95][random.below(4)];
-            let tree = self.tree(&self.replay(|_| random.chance(percent)));
+            let tree = self.tree(&self.random_names(&mut random, percent));
             let percent = [0, 0, 40, 80, 100][random.below(5)];
             let picks = self.picks(&tree, |choices| choices.random(&mut random, percent));
             sample.add(&tree, &picks);
@@ -68,12 +70,36 @@ impl Cut<'_> {
         sample.worlds
     }
 
+    fn all_but(&self, one: usize, part: Part) -> Names {
+        self.replay(|at| if at == one { part } else { Part::Whole })
+    }
+
+    /// A mix; about `percent` of a hundred changes are there.
+    fn random_names(&self, random: &mut Random, percent: usize) -> Names {
+        match self.order {
+            Order::Prefix => self.prefix(random.below(self.changes.len() + 1)),
+            Order::Subset => self.replay(|_| whole_if(random.chance(percent))),
+            Order::Sides => self.replay(|at| {
+                let parts: Vec<Part> = self.parts(self.changes[at]).collect();
+                match random.chance(percent) {
+                    true if random.chance(50) => parts[random.below(parts.len())],
+                    is_kept => whole_if(is_kept),
+                }
+            }),
+        }
+    }
+
     /// What differs in one thing from all lost or all kept.
     fn corners(&self, kept: &Tree) -> Vec<Corner> {
-        let steps = 0..self.steps.len();
-        let mut corners: Vec<Corner> = steps
-            .flat_map(|one| [Corner::Without(one), Corner::Only(one), Corner::Before(one)])
-            .collect();
+        let mut corners = Vec::new();
+        for (one, change) in self.changes.iter().enumerate() {
+            corners.push(Corner::Before(one));
+            if self.order != Order::Prefix {
+                corners.extend([Corner::Without(one), Corner::Only(one)]);
+                let sides = self.parts(change).filter(|part| *part != Part::Whole);
+                corners.extend(sides.map(|part| Corner::InPart(one, part)));
+            }
+        }
         for (at, id) in kept.open.iter().enumerate() {
             corners.extend([Corner::File(at, Choices::kept), Corner::File(at, Choices::lost)]);
             let differences = self.choices[id].differences();
@@ -82,12 +108,12 @@ impl Cut<'_> {
         corners
     }
 
-    /// A step and the earlier ones without which its names would not be there.
+    /// A change and the earlier ones without which its names would not be there.
     fn needed(&self, one: usize) -> BTreeSet<usize> {
         let mut needed = BTreeSet::from([one]);
-        let mut spots: BTreeSet<_> = self.steps[one].spots().collect();
+        let mut spots: BTreeSet<_> = self.changes[one].step.spots().collect();
         for at in (0..one).rev() {
-            let step = self.steps[at];
+            let step = &self.changes[at].step;
             let makes_dir = matches!(step, Step::Add { entry, .. }
                 if spots.iter().any(|spot| spot.dir == entry.id));
             if makes_dir || step.spots().any(|spot| spots.contains(spot)) {
@@ -101,16 +127,22 @@ impl Cut<'_> {
 
 /// One thing that differs; files are numbered as in the tree with all names kept.
 enum Corner {
-    /// All steps but this one, and those that rest on it.
-    Without(usize),
-    /// Only this step, and those on which it rests.
-    Only(usize),
-    /// The steps before this one.
+    /// The changes before this one.
     Before(usize),
+    /// All changes but this one, and those that rest on it.
+    Without(usize),
+    /// Only this change, and those on which it rests.
+    Only(usize),
+    /// All changes, but of this one only a part.
+    InPart(usize, Part),
     /// One file is all lost or all kept.
     File(usize, fn(&Choices) -> Pick),
     /// One thing of one file differs.
     Part(usize, Difference),
+}
+
+fn whole_if(is_kept: bool) -> Part {
+    if is_kept { Part::Whole } else { Part::Nothing }
 }
 
 /// Distinct worlds, up to a limit.

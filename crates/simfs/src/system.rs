@@ -12,8 +12,10 @@ use filepact_fs::{Kind, LockKind, Stamp, Stat, Time};
 use crate::cow::Map;
 use crate::errno;
 use crate::inode::{Id, Inode, ROOT};
-use crate::names::{Entry, Name, Names, Spot, Step};
+use crate::ledger::Ledgers;
+use crate::names::Names;
 use crate::random::hash_of;
+use crate::step::{Entry, Name, Spot};
 
 pub(crate) type Answer<T> = Result<T, i32>;
 
@@ -24,10 +26,7 @@ const NAME_MAX: usize = 255;
 pub(crate) struct System {
     pub(crate) inodes: Map<Id, Arc<Inode>>,
     pub(crate) live: Names,
-    pub(crate) durable: Names,
-    /// Changes of names that are live and not surely durable, in the order in which they were made.
-    pub(crate) pending: Map<u64, Pending>,
-    pub(crate) next_pending: u64,
+    pub(crate) ledgers: Ledgers,
     pub(crate) handles: Map<u64, Handle>,
     next_handle: u64,
     next_id: u64,
@@ -54,13 +53,6 @@ pub(crate) struct Config {
     pub(crate) network: Option<&'static str>,
     /// Bytes of the whole disk, whole pages of live files counted.
     pub(crate) capacity: Option<u64>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Pending {
-    pub(crate) step: Step,
-    /// A sync of it failed: a later sync proves nothing of it.
-    pub(crate) forsaken: bool,
 }
 
 /// An open file, with or without a lock.
@@ -101,13 +93,11 @@ impl System {
             capacity: None,
         };
         let mut root = Inode::new(2, Kind::Dir, 0o755, config.clock);
-        (root.nlink, root.holds) = (1, 1);
+        (root.nlink, root.holds) = (1, Ledgers::COUNT);
         Self {
             inodes: Map::from_iter([(ROOT, Arc::new(root))]),
             live: Names::new(),
-            durable: Names::new(),
-            pending: Map::default(),
-            next_pending: 0,
+            ledgers: Ledgers::settled(&Names::new(), 0),
             handles: Map::default(),
             next_handle: 1,
             next_id: ROOT.0 + 1,
@@ -157,17 +147,29 @@ impl System {
         if path.is_empty() {
             return Ok(place);
         }
-        for name in path.split('/') {
+        let mut rest = path;
+        loop {
+            let (name, further) = rest.split_once('/').map_or((rest, None), |(a, b)| (a, Some(b)));
             if matches!(name, "" | "." | "..") || name.contains('\0') {
                 return Err(errno::INVAL);
             }
-            place = self.step_into(&place, OsStr::new(name))?;
+            let name = OsStr::new(name);
+            match further {
+                None => return self.step_into(&place, name),
+                // On the way nobody asks for the spot.
+                Some(further) => (place, rest) = (self.enter(&place, name)?.1, further),
+            }
         }
-        Ok(place)
     }
 
     /// From what stands at `place` to a name in it.
     pub(crate) fn step_into(&self, place: &Place, name: &OsStr) -> Answer<Place> {
+        let (dir, place) = self.enter(place, name)?;
+        Ok(Place { spot: Some(Spot { dir, name: Name::from(name) }), ..place })
+    }
+
+    /// The directory at `place`, and what a name in it leads to, without its spot.
+    fn enter(&self, place: &Place, name: &OsStr) -> Answer<(Id, Place)> {
         let dir = place.found.ok_or(errno::NOENT)?;
         if !dir.is_dir {
             let is_link = self.inode(dir.id).kind == Kind::Link;
@@ -178,12 +180,8 @@ impl System {
         }
         let found = self.live.get(dir.id, name);
         let own_mount = found.and_then(|entry| self.mounts.get(&entry.id).copied());
-        Ok(Place {
-            spot: Some(Spot { dir: dir.id, name: Name::from(name) }),
-            found,
-            dir_mount: place.mount,
-            mount: own_mount.unwrap_or(place.mount),
-        })
+        let mount = own_mount.unwrap_or(place.mount);
+        Ok((dir.id, Place { spot: None, found, dir_mount: place.mount, mount }))
     }
 
     /// What stands at a path that must lead to something.

@@ -6,14 +6,22 @@ use std::time::Duration;
 use filepact::{Error, Store, Version};
 use filepact_fs::Fs;
 use filepact_simfs::{Grain, Profile, SimFs, errno};
-use filepact_tests::crash::{Crash, Effort, crash_history, documents, open, options, prepared};
+use filepact_tests::crash::counts::Counts;
+use filepact_tests::crash::explore::{Effort, explore};
+use filepact_tests::crash::story::{Expect, Scene, Story, transactions};
+use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{Op, Txn, before, body};
 use filepact_tests::meanwhile::Meanwhile;
 
 use crate::support::{STRICT, after_power_cuts, fail, moment, mtime, put, read, set_mtime, text};
 
-const EFFORT: Effort =
-    Effort { outcomes: 256, crash_recovery_every: 40, outcomes_in_recovery: 8, close: true };
+/// Crashes a story of one of these attacks in every way.
+fn crash(story: &Story) -> Counts {
+    let effort = Effort { outcomes: [256, 8, 4], deeper: [40, 40], seed: 0 };
+    let (counts, result) = explore(story, STRICT, effort);
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+    counts
+}
 
 #[test]
 fn attack_1_the_same_boot_is_not_the_same_page_cache() {
@@ -107,8 +115,9 @@ fn attack_4_recovery_does_not_believe_a_cache_after_a_failed_sync() {
 
 #[test]
 fn attack_5_a_large_body_is_never_without_a_name() {
-    let counts = crash_history(&[Txn(Op::Large, Op::Large), Txn(Op::Large, Op::Shrink)], EFFORT, 5);
-    assert!(counts.replayed > 0 && counts.recoveries() > 1_000, "{counts}");
+    let txns = [Txn(Op::Large, Op::Large), Txn(Op::Large, Op::Shrink)];
+    let counts = crash(&transactions("attack 5".to_owned(), &txns, 0));
+    assert!(counts.total().replayed > 0 && counts.recoveries() > 1_000, "{counts}");
 }
 
 /// An edit that slips in between validation and publication.
@@ -279,18 +288,17 @@ fn attacks_10_and_28_a_crash_at_the_birth_of_a_segment_raises_no_alarm() {
         }
     }
     let (number, moments) = born.expect("the journal goes to another segment");
-    let mut crash = Crash::new(EFFORT, 28);
     let tree = |n| {
         let mut tree = before();
         tree.insert("a.json".to_owned(), body("a", n, 1_500));
         tree
     };
-    let allowed = [tree(number - 1), tree(number)];
-    for (index, moment) in moments.iter().enumerate() {
-        let story = || format!("birth, call {index}: {}", moment.call);
-        crash.moment(moment, &allowed, &story);
-    }
-    assert!(crash.counts.recoveries() > 100, "{}", crash.counts);
+    let expect = Expect::one_of(&[tree(number - 1), tree(number)]);
+    let scenes = moments.into_iter().enumerate();
+    let scenes = scenes.map(|(call, moment)| Scene { call, moment, expect: expect.clone() });
+    let (name, text) = ("attack 10".to_owned(), "a segment is born".to_owned());
+    let counts = crash(&Story { name, text, scenes: scenes.collect() });
+    assert!(counts.recoveries() > 100, "{counts}");
 }
 
 #[test]

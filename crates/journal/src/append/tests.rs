@@ -51,6 +51,17 @@ fn fill(journal: &mut Journal) -> usize {
     unreachable!()
 }
 
+/// Found by the crash suite: a process died in the making of a store, the next one made it, and what
+/// the first had begun stayed until somebody opened the store again.
+#[test]
+fn the_making_of_a_journal_removes_what_an_earlier_one_has_left() {
+    let (_dir, fs) = Faulty::temp();
+    drop(fs.create(&format!("{JOURNAL_DIR}/new.0")).unwrap());
+    let _journal = Journal::create(fs.clone(), STORE).unwrap();
+    let names: Vec<_> = fs.list(JOURNAL_DIR).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, [segment_name(1).as_str()]);
+}
+
 #[test]
 fn a_new_journal_begins_with_a_checkpoint_of_nothing() {
     let (_dir, fs, journal) = store();
