@@ -148,8 +148,11 @@ impl Data {
 
     /// All of the live bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.size as usize];
-        self.read(&mut bytes, 0, false);
+        let mut bytes = Vec::with_capacity(self.size as usize);
+        for (page, _, range) in pieces(0, self.size as usize) {
+            let content = self.live.get(&page).cloned().unwrap_or_default();
+            bytes.extend_from_slice(&content.bytes()[..range.len()]);
+        }
         bytes
     }
 
