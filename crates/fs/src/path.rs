@@ -76,6 +76,9 @@ pub(crate) fn name_of(path: &str) -> &str {
 /// In every spelling that a case-folding directory takes for it: in any case of letters, with `fi`
 /// as one letter, with characters in between that nobody sees.
 pub fn is_reserved(component: &str) -> bool {
+    if component.is_ascii() {
+        return component.eq_ignore_ascii_case(".filepact");
+    }
     let visible = component.chars().filter(|char| !is_ignorable(*char));
     let folded = visible.flat_map(|char| match char {
         '\u{fb01}' => ['f', 'i'].into_iter().take(2),
