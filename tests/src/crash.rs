@@ -264,7 +264,14 @@ fn open_or(sim: &SimFs, found: &SimFs, story: &dyn Fn() -> String) -> Store {
     })
 }
 
-fn judge(sim: &SimFs, store: &Store, allowed: &[Tree], story: &dyn Fn() -> String, found: &SimFs) {
+/// What holds after every recovery: `sim` is the world now, `found` the one that was opened.
+pub fn judge(
+    sim: &SimFs,
+    store: &Store,
+    allowed: &[Tree],
+    story: &dyn Fn() -> String,
+    found: &SimFs,
+) {
     let report = store.recovery_report();
     let fail = |what: &str| -> ! {
         panic!(

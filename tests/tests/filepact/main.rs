@@ -18,6 +18,8 @@ mod events;
 mod failed;
 /// Full disks, failed syncs, short writes, interrupted calls.
 mod faults;
+/// What the fuzzer feeds: stored inputs, and generated ones.
+mod fuzz;
 /// Threads that commit at once.
 mod groups;
 /// What goes wrong without one of the syncs, checks and orders of the protocol.
