@@ -620,7 +620,9 @@ fn works(sim: &SimFs, store: Store, input: &Input, story: &dyn Fn() -> String) {
     let store = options().open_with(sim.actor());
     let store = store.unwrap_or_else(|error| panic!("again: {error:?}\n{}", story()));
     assert_eq!(documents(sim), after, "{}", story());
-    assert!(store.recovery_report().rescued.is_empty(), "{}", story());
+    // What an edit has put into `stage/` is somebody's, and rescued when it is found.
+    let rescued = &store.recovery_report().rescued;
+    assert!(rescued.is_empty() || !input.edits.is_empty(), "{}", story());
 }
 
 fn explain(input: &[u8]) -> String {
