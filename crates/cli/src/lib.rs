@@ -1,7 +1,7 @@
 //! The command `filepact`: updates many ordinary files as one.
 //!
 //! Data goes to stdout, messages to stderr, and the exit code says which promise holds
-//! ([`failure`]). With `--json` both are for machines: one JSON object, or one a line. Every verb
+//! (`failure.rs`). With `--json` both are for machines: one JSON object, or one a line. Every verb
 //! opens the store, which recovers it, does one thing through the public face of the library, and
 //! closes it again.
 //!

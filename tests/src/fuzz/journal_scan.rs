@@ -295,6 +295,9 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
             let head = format!("{mode}{synced}\n");
             seeds.push((format!("{name}-{mode}"), [head.as_bytes(), &text].concat()));
         }
+        // Another document under sound CRCs: the chain alone tells.
+        let changed = super::as_text(&text).replace("a.json", "z.json");
+        seeds.push((format!("{name}-changed"), format!("c{synced}\n{changed}").into_bytes()));
     }
     for seed in 0..4 {
         let bytes = super::noise(seed, 400 << (seed % 2));

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use filepact_fs::Time;
 use filepact_journal::arbitrary::Kinds;
 use filepact_journal::{
-    Append, Body, Chain, Header, Put, Record, RecordKind, Remove, Scan, ScanError, Was,
+    Append, Body, Chain, Hash, Header, Put, Record, RecordKind, Remove, Scan, ScanError, Was,
     encode_group, scan,
 };
 use serde_json::{Map, Value};
@@ -165,7 +165,7 @@ fn says(fields: &Map<String, Value>, kind: &RecordKind) {
                 assert_eq!(number(field), Some(u64::from(*found)));
             }
             was_says(&fields["was"], was.as_ref());
-            body_says(fields, body, *len);
+            body_says(fields, body, (*len, *hash));
         }
         RecordKind::Append(Append { path, offset, len, hash, was, body }) => {
             assert_eq!(text("kind"), Some("append"));
@@ -174,7 +174,7 @@ fn says(fields: &Map<String, Value>, kind: &RecordKind) {
             assert_eq!((number("offset"), number("len")), (Some(*offset), Some(*len)));
             assert!(offset.checked_add(*len).is_some() && *body != Body::InPlace);
             was_says(&fields["was"], Some(was));
-            body_says(fields, body, *len);
+            body_says(fields, body, (*len, *hash));
         }
         RecordKind::Remove(Remove { path, was }) => {
             assert_eq!(text("kind"), Some("remove"));
@@ -202,11 +202,11 @@ fn was_says(value: &Value, was: Option<&Was>) {
     assert_eq!(value["hash"].as_str(), was.hash.map(|hash| hash.to_string()).as_deref());
 }
 
-fn body_says(fields: &Map<String, Value>, body: &Body, len: u64) {
+fn body_says(fields: &Map<String, Value>, body: &Body, (len, hash): (u64, Hash)) {
     let text = |field: &str| fields.get(field).and_then(Value::as_str);
     match body {
         Body::Inline(bytes) => {
-            assert_eq!(bytes.len() as u64, len);
+            assert_eq!((bytes.len() as u64, Hash::of(bytes)), (len, hash));
             let said = match (text("text"), text("base64")) {
                 (Some(text), None) => text.as_bytes().to_vec(),
                 (None, Some(base64)) => BASE64.decode(base64).expect("it was decoded before"),
@@ -268,9 +268,10 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     ];
     let mut seeds = Vec::new();
     for (name, rec) in recs {
-        let hash = |body: &str| filepact_journal::Hash::of(body.as_bytes()).to_string();
-        let rec = rec.replace(r#""hash":"""#, &format!(r#""hash":"{}""#, hash("x")));
+        // The hash of another body: put right with `h`, refused with `t`.
+        let rec = rec.replace(r#""hash":"""#, &format!(r#""hash":"{}""#, Hash::of(b"x")));
         seeds.push((name.to_owned(), format!("h{rec}").into_bytes()));
+        seeds.push((format!("{name}-as-it-is"), format!("t{rec}").into_bytes()));
     }
     for seed in 0..4 {
         seeds.push((format!("generated-{seed}"), super::noise(100 + seed, 300)));
