@@ -3,6 +3,7 @@
 //! - [`history`]: transactions over a few documents, and what the documents hold after each.
 //! - [`crash`]: runs a history on the simulated file system, crashes it at every call, recovers
 //!   every distinct outcome, and judges what is found.
+//! - [`fuzz`]: what the fuzzer feeds, from any bytes to nothing or a panic.
 //! - [`steps`]: counts every call, and does something just before it.
 //! - [`meanwhile`]: somebody else does something at an exact moment of a commit.
 //! - [`serial`]: are transactions of several processes strictly serializable?
@@ -10,6 +11,7 @@
 //! - [`interleave`]: several processes take turns at every call, as a seed or a script says.
 
 pub mod crash;
+pub mod fuzz;
 pub mod history;
 pub mod interleave;
 pub mod meanwhile;

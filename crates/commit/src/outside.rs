@@ -92,7 +92,8 @@ pub(crate) fn make_parents(fs: &dyn Fs, path: &str, mode: u32) -> Result<bool, F
 /// Everything that lies in `rescued/`, sorted.
 pub fn rescued_edits(fs: &dyn Fs) -> Result<Vec<Rescued>, FsError> {
     let mut edits = Vec::new();
-    for folder in fs.list(RESCUED)? {
+    // What else lies there, somebody has put there.
+    for folder in fs.list(RESCUED)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
         let Some(folder) = folder.name.to_str() else { continue };
         let folder = format!("{RESCUED}/{folder}");
         collect(fs, &folder, folder.len() + 1, &mut edits)?;

@@ -73,9 +73,41 @@ pub(crate) fn name_of(path: &str) -> &str {
 
 /// Whether a component is the name of a store's own folder, which no document may pass through.
 ///
-/// In any case of letters: in a case-folding directory `.Filepact` opens the same folder.
+/// In every spelling that a case-folding directory takes for it: in any case of letters, with `fi`
+/// as one letter, with characters in between that nobody sees.
 pub fn is_reserved(component: &str) -> bool {
-    component.eq_ignore_ascii_case(".filepact")
+    if component.is_ascii() {
+        return component.eq_ignore_ascii_case(".filepact");
+    }
+    let visible = component.chars().filter(|char| !is_ignorable(*char));
+    let folded = visible.flat_map(|char| match char {
+        '\u{fb01}' => ['f', 'i'].into_iter().take(2),
+        other => [other.to_ascii_lowercase(), '\0'].into_iter().take(1),
+    });
+    folded.eq(".filepact".chars())
+}
+
+/// Unicode's `Default_Ignorable_Code_Point`: a directory that folds case compares names without them.
+fn is_ignorable(char: char) -> bool {
+    matches!(
+        u32::from(char),
+        0xad | 0x34f
+            | 0x61c
+            | 0x115f..=0x1160
+            | 0x17b4..=0x17b5
+            | 0x180b..=0x180f
+            | 0x200b..=0x200f
+            | 0x202a..=0x202e
+            | 0x2060..=0x206f
+            | 0x3164
+            | 0xfe00..=0xfe0f
+            | 0xfeff
+            | 0xffa0
+            | 0xfff0..=0xfff8
+            | 0x1_bca0..=0x1_bca3
+            | 0x1_d173..=0x1_d17a
+            | 0xe_0000..=0xe_0fff
+    )
 }
 
 /// The first rule that `path` breaks.
@@ -201,6 +233,22 @@ mod tests {
             let error = DocPath::new(path).unwrap_err();
             assert!(error.reason.contains(reason), "{path:?}: {error}");
             assert_eq!(error.path, path);
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_a_case_folding_directory_leads_into_the_own_folder() {
+        // ext4 and f2fs fold by Unicode, and leave out what is invisible.
+        for name in [".FILEPACT", ".\u{fb01}lepact", ".file\u{200c}pact", "\u{feff}.Filepac\u{ad}t"]
+        {
+            assert!(is_reserved(name), "{name:?}");
+            assert!(DocPath::new(format!("{name}/state")).is_err(), "{name:?}");
+            assert!(DocPath::new(format!("a/{name}")).is_err(), "{name:?}");
+        }
+        for name in
+            ["filepact", ".filepact2", ".\u{fb02}epact", ".f\u{131}lepact", ".filepact\u{308}"]
+        {
+            assert!(!is_reserved(name), "{name:?}");
         }
     }
 

@@ -1,14 +1,17 @@
 //! Records for tests: arbitrary ones, and the plainest.
+//!
+//! The generators read bytes. So one generator serves the fuzzer, which steers the bytes by what the
+//! code does with them, and quickcheck, which draws them.
 
+use arbitrary::{Arbitrary, Result, Unstructured};
 use filepact_fs::Time;
-use quickcheck::{Arbitrary, Gen};
 
 use crate::{
     Append, Body, Chain, Commit, Hash, Put, Record, RecordKind, Remove, Was, encode_group,
 };
 
 /// A put of a small body.
-pub(crate) fn put(path: &str, body: &[u8]) -> RecordKind {
+pub fn put(path: &str, body: &[u8]) -> RecordKind {
     RecordKind::Put(Put {
         path: path.into(),
         len: body.len() as u64,
@@ -22,7 +25,7 @@ pub(crate) fn put(path: &str, body: &[u8]) -> RecordKind {
 }
 
 /// An append of a few bytes.
-pub(crate) fn append(path: &str, offset: u64, bytes: &[u8]) -> RecordKind {
+pub fn append(path: &str, offset: u64, bytes: &[u8]) -> RecordKind {
     RecordKind::Append(Append {
         path: path.into(),
         offset,
@@ -34,21 +37,21 @@ pub(crate) fn append(path: &str, offset: u64, bytes: &[u8]) -> RecordKind {
 }
 
 /// A transaction of one put.
-pub(crate) fn transaction(path: &str, body: &[u8]) -> Vec<RecordKind> {
+pub fn transaction(path: &str, body: &[u8]) -> Vec<RecordKind> {
     vec![put(path, body), RecordKind::Commit(Commit::default())]
 }
 
 /// The records of one group: whole transactions, and sometimes a checkpoint at the end.
 #[derive(Clone, Debug)]
-pub(crate) struct Kinds(pub(crate) Vec<RecordKind>);
+pub struct Kinds(pub Vec<RecordKind>);
 
 /// Several groups.
 #[derive(Clone, Debug)]
-pub(crate) struct Groups(pub(crate) Vec<Kinds>);
+pub struct Groups(pub Vec<Kinds>);
 
 impl Kinds {
     /// The records, numbered from `first`, as one writer writes them who syncs every group.
-    pub(crate) fn number(self, first: u64) -> Vec<Record> {
+    pub fn number(self, first: u64) -> Vec<Record> {
         let mut records = Vec::new();
         for (seq, mut kind) in (first..).zip(self.0) {
             if let RecordKind::Checkpoint { upto } = &mut kind {
@@ -62,7 +65,7 @@ impl Kinds {
 
 impl Groups {
     /// The bytes of each group, one after the other, and the chain after the last.
-    pub(crate) fn encode(self, mut first: u64, mut chain: Chain) -> (Vec<Vec<u8>>, Chain) {
+    pub fn encode(self, mut first: u64, mut chain: Chain) -> (Vec<Vec<u8>>, Chain) {
         let mut groups = Vec::new();
         for kinds in self.0 {
             let records = kinds.number(first);
@@ -75,87 +78,109 @@ impl Groups {
     }
 }
 
-impl Arbitrary for Kinds {
-    fn arbitrary(g: &mut Gen) -> Self {
+impl<'a> Arbitrary<'a> for Kinds {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let mut kinds = Vec::new();
-        for _ in 0..below(g, 3) {
-            for _ in 0..below(g, 4) {
-                kinds.push(change(g));
+        for _ in 0..u.int_in_range(0..=2)? {
+            for _ in 0..u.int_in_range(0..=3)? {
+                kinds.push(change(u)?);
             }
-            kinds.push(RecordKind::Commit(Commit {
-                time: time(g),
-                note: Option::arbitrary(g),
-                outside: bool::arbitrary(g),
-            }));
+            let note = if u.arbitrary()? { Some(text(u)?) } else { None };
+            let commit = Commit { time: Time(u.arbitrary()?), note, outside: u.arbitrary()? };
+            kinds.push(RecordKind::Commit(commit));
         }
-        if kinds.is_empty() || below(g, 4) == 0 {
+        if kinds.is_empty() || u.ratio(1, 4)? {
             kinds.push(RecordKind::Checkpoint { upto: 0 });
         }
-        Self(kinds)
+        Ok(Self(kinds))
     }
 }
 
-impl Arbitrary for Groups {
-    fn arbitrary(g: &mut Gen) -> Self {
-        Self((0..=below(g, 6)).map(|_| Kinds::arbitrary(g)).collect())
+impl<'a> Arbitrary<'a> for Groups {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let count = u.int_in_range(1..=6)?;
+        Ok(Self((0..count).map(|_| Kinds::arbitrary(u)).collect::<Result<_>>()?))
     }
 }
 
-fn below(g: &mut Gen, end: u64) -> u64 {
-    u64::arbitrary(g) % end
-}
-
-fn time(g: &mut Gen) -> Time {
-    Time(i64::arbitrary(g).max(-i64::MAX))
-}
-
-fn change(g: &mut Gen) -> RecordKind {
+fn change(u: &mut Unstructured<'_>) -> Result<RecordKind> {
     // Few paths, so that words meet.
-    let path = ["a", "b/c", "ü \"quoted\"\\\n", ""][below(g, 4) as usize].to_owned();
-    let replaced = bool::arbitrary(g).then(|| was(g));
-    match below(g, 5) {
-        0 => RecordKind::Remove(Remove { path, was: replaced }),
+    let path = (*u.choose(&["a", "b/c", "ü \"quoted\"\\\n", ""])?).to_owned();
+    Ok(match u.int_in_range(0..=4)? {
+        0 => RecordKind::Remove(Remove { path, was: replaced(u)? }),
         1 => {
-            let (len, hash, body) = match body(g) {
-                (_, hash, Body::InPlace) => (0, hash, Body::Staged(String::arbitrary(g))),
+            let (len, hash, body) = match body(u)? {
+                (_, hash, Body::InPlace) => (0, hash, Body::Staged(text(u)?)),
                 body => body,
             };
-            let offset = u64::arbitrary(g) >> 1;
+            // No file is longer than an `i64` says.
+            let offset = u.arbitrary::<u64>()? >> 1;
             let len = len.min(u64::MAX >> 1);
-            RecordKind::Append(Append { path, offset, len, hash, was: was(g), body })
+            RecordKind::Append(Append { path, offset, len, hash, was: was(u)?, body })
         }
         _ => {
-            let (len, hash, body) = body(g);
-            let (mode, uid, gid) = (u32::arbitrary(g), u32::arbitrary(g), u32::arbitrary(g));
-            RecordKind::Put(Put { path, len, hash, mode, uid, gid, was: replaced, body })
+            let (len, hash, body) = body(u)?;
+            let (mode, uid, gid) = u.arbitrary()?;
+            RecordKind::Put(Put { path, len, hash, mode, uid, gid, was: replaced(u)?, body })
         }
-    }
+    })
 }
 
-fn was(g: &mut Gen) -> Was {
-    Was {
-        size: u64::arbitrary(g),
-        mtime: time(g),
-        ino: u64::arbitrary(g),
-        hash: bool::arbitrary(g).then(|| hash(g)),
-    }
+fn replaced(u: &mut Unstructured<'_>) -> Result<Option<Was>> {
+    if u.arbitrary()? { was(u).map(Some) } else { Ok(None) }
 }
 
-fn body(g: &mut Gen) -> (u64, Hash, Body) {
-    let inline: Option<Vec<u8>> = match below(g, 4) {
-        0 => Some(String::arbitrary(g).into_bytes()),
-        1 => Some(Vec::arbitrary(g)),
-        _ => None,
+fn was(u: &mut Unstructured<'_>) -> Result<Was> {
+    Ok(Was {
+        size: u.arbitrary()?,
+        mtime: Time(u.arbitrary()?),
+        ino: u.arbitrary()?,
+        hash: if u.arbitrary()? { Some(Hash(u.arbitrary()?)) } else { None },
+    })
+}
+
+fn body(u: &mut Unstructured<'_>) -> Result<(u64, Hash, Body)> {
+    let inline = match u.int_in_range(0..=4)? {
+        0 => return Ok((u.arbitrary()?, Hash(u.arbitrary()?), Body::Staged(text(u)?))),
+        1 => return Ok((u.arbitrary()?, Hash(u.arbitrary()?), Body::InPlace)),
+        2 => Vec::arbitrary(u)?,
+        _ => text(u)?.into_bytes(),
     };
-    match inline {
-        Some(bytes) => (bytes.len() as u64, Hash::of(&bytes), Body::Inline(bytes.into())),
-        None if bool::arbitrary(g) => {
-            (u64::arbitrary(g), hash(g), Body::Staged(String::arbitrary(g)))
-        }
-        None => (u64::arbitrary(g), hash(g), Body::InPlace),
-    }
+    Ok((inline.len() as u64, Hash::of(&inline), Body::Inline(inline.into())))
 }
 
-fn hash(g: &mut Gen) -> Hash {
-    Hash(u128::arbitrary(g).to_be_bytes())
+/// A short text; characters that JSON escapes come often.
+pub fn text(u: &mut Unstructured<'_>) -> Result<String> {
+    let len = u.int_in_range(0..=12)?;
+    (0..len)
+        .map(|_| match u.int_in_range(0..=7)? {
+            0 => u.choose(&['"', '\\', '\n', '\0', '\u{7f}', '\u{2028}', '/']).copied(),
+            1 => u.arbitrary(),
+            _ => u.int_in_range(b' '..=b'~').map(char::from),
+        })
+        .collect()
+}
+
+/// The same generators, with bytes that quickcheck draws.
+#[cfg(test)]
+mod drawn {
+    use arbitrary::{Arbitrary, Unstructured};
+    use quickcheck::Gen;
+
+    fn draw<T: for<'a> Arbitrary<'a>>(g: &mut Gen) -> T {
+        let bytes: Vec<u8> = (0..1_024).map(|_| quickcheck::Arbitrary::arbitrary(g)).collect();
+        Unstructured::new(&bytes).arbitrary().expect("where bytes run out, zeros are read")
+    }
+
+    impl quickcheck::Arbitrary for super::Kinds {
+        fn arbitrary(g: &mut Gen) -> Self {
+            draw(g)
+        }
+    }
+
+    impl quickcheck::Arbitrary for super::Groups {
+        fn arbitrary(g: &mut Gen) -> Self {
+            draw(g)
+        }
+    }
 }

@@ -46,8 +46,8 @@
 //! ```
 
 mod append;
-#[cfg(test)]
-mod arbitrary;
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
 mod birth;
 mod error;
 #[cfg(test)]

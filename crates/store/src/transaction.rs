@@ -353,6 +353,9 @@ impl Transaction {
     /// Expects the committed document to have this version when the transaction commits; `None`
     /// expects it to be absent. If it is otherwise, the commit is [`Error::Conflict`].
     ///
+    /// # Errors
+    /// [`Error::Conflict`] at once if the transaction expects another version of it already.
+    ///
     /// ```
     /// # use filepact::{Error, Store};
     /// # fn main() -> Result<(), Error> {
@@ -370,9 +373,12 @@ impl Transaction {
     /// # }
     /// ```
     pub fn expect(&mut self, path: impl AsRef<str>, version: Option<Version>) -> Result<(), Error> {
-        let expected = version.map(|version| version.0);
-        self.request.reads.expected.insert(DocPath::new(path)?, expected);
-        Ok(())
+        let (path, expected) = (DocPath::new(path)?, version.map(|version| version.0));
+        match self.request.reads.expected.insert(path.clone(), expected) {
+            // No document is both, and the later expectation must not hide the earlier one.
+            Some(before) if before != expected => Err(self.conflicted(vec![path.to_string()])),
+            _ => Ok(()),
+        }
     }
 
     /// Says who commits this and why, for the log.

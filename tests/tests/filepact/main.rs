@@ -22,6 +22,8 @@ mod failed;
 mod faults;
 /// What the crash suite has found, each by its story.
 mod found;
+/// What the fuzzer feeds: stored inputs, and generated ones.
+mod fuzz;
 /// Threads that commit at once.
 mod groups;
 /// What goes wrong without one of the syncs, checks and orders of the protocol.

@@ -252,6 +252,34 @@ fn an_edit_by_another_program_is_a_conflict_if_it_was_read_before() {
 }
 
 #[test]
+fn two_expectations_of_one_document_must_both_be_so() {
+    let (_folder, store) = store();
+    store.write("a.json", &1).expect("it commits");
+    let there = store.version("a.json").expect("it can be read");
+    for (first, second) in [(None, there), (there, None), (Some(Version::of(b"x")), there)] {
+        let mut tx = store.begin().expect("it is open");
+        tx.expect("a.json", first).expect("one alone may be so");
+        let second = tx.expect("a.json", second).expect_err("both cannot be");
+        assert!(matches!(second, Error::Conflict { .. }), "{second:?}");
+        tx.write("a.json", &2).expect("a valid path");
+        let error = tx.commit().expect_err("and stay so");
+        assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+    }
+    let mut tx = store.begin().expect("it is open");
+    tx.expect("a.json", there).expect("one alone may be so");
+    tx.expect("a.json", there).expect("the same once more");
+    tx.write("a.json", &2).expect("a valid path");
+    tx.commit().expect("it is so");
+}
+
+#[test]
+fn a_file_that_somebody_has_put_among_the_rescued_is_passed_over() {
+    let (folder, store) = store();
+    fs::write(folder.path().join(".filepact/rescued/README"), "mine").expect("it is written");
+    assert!(store.status().expect("it answers").rescued.is_empty());
+}
+
+#[test]
 fn expect_judges_the_committed_state() {
     let (_folder, store) = store();
     store.write("a.json", &1).expect("it commits");

@@ -186,3 +186,18 @@ fn an_append_has_a_body_of_its_own_and_a_document_to_be_added_to() {
         assert!(matches!(parse(&rec(offset, was, body)), Err(LineError::Malformed(_))), "{offset}");
     }
 }
+
+#[test]
+fn a_document_from_before_the_earliest_time_leaves_the_journal_readable() {
+    // What a file system says of the year 1500 is cut to the earliest time that a record can name.
+    let was = Was { size: 1, mtime: Time(i64::MIN), ino: 2, hash: None };
+    let remove = RecordKind::Remove(Remove { path: "a".into(), was: Some(was) });
+    let commit = RecordKind::Commit(Commit { time: Time(i64::MIN), ..Commit::default() });
+    let records = Kinds(vec![remove, commit]).number(1);
+    let (bytes, _) = encode_group(&records, Chain::ZERO);
+    let lines = bytes[..bytes.len() - 1].split(|byte| *byte == b'\n');
+    let read: Vec<_> = (1..).zip(lines).map(|(seq, line)| parse_line(line, seq)).collect();
+    for (record, line) in records.iter().zip(read) {
+        assert_eq!(line.map(|line| line.record).as_ref(), Ok(record));
+    }
+}

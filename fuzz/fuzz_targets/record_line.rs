@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| (filepact_tests::fuzz::record_line::TARGET.run)(input));

@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| (filepact_tests::fuzz::recovery_tree::TARGET.run)(
+    input
+));
