@@ -312,6 +312,9 @@ impl System {
             self.boot += 1;
         }
         self.mount = self.new_mount();
+        if std::mem::take(&mut self.config.gave_up) {
+            self.config.read_only = false;
+        }
         let mounts: Vec<Id> = self.mounts.iter().map(|(id, _)| *id).collect();
         for id in mounts {
             let mount = self.new_mount();

@@ -2,7 +2,7 @@
 
 use filepact_fs::SyncKind;
 
-use crate::inode::{Id, Inode};
+use crate::inode::Id;
 use crate::ledger::{Holds, Ledgers};
 use crate::step::Change;
 use crate::system::{Answer, System};
@@ -59,11 +59,6 @@ impl System {
         }
     }
 
-    pub(crate) fn unsettled(&self) -> Vec<Id> {
-        let is_unsettled = |inode: &Inode| !inode.data.is_settled() || !inode.meta.is_settled();
-        self.inodes.iter().filter(|(_, inode)| is_unsettled(inode)).map(|(id, _)| *id).collect()
-    }
-
     /// The name at this path, and the file or directory there, become durable as they are.
     pub(crate) fn write_back(&mut self, path: &str) -> Answer<()> {
         let place = self.find(path)?;
@@ -82,7 +77,7 @@ impl System {
     }
 
     /// Lets ledgers settle, and frees what no crash can bring back any more.
-    fn settle(&mut self, work: impl FnOnce(&mut Ledgers, &mut Holds)) {
+    pub(crate) fn settle(&mut self, work: impl FnOnce(&mut Ledgers, &mut Holds)) {
         let mut holds = Holds::new();
         work(&mut self.ledgers, &mut holds);
         for (id, more) in &holds {

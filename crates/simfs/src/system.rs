@@ -50,6 +50,10 @@ pub(crate) struct Config {
     pub(crate) read_device: bool,
     pub(crate) reuse_numbers: bool,
     pub(crate) read_only: bool,
+    /// The file system has given up: nothing that is pending becomes durable any more.
+    pub(crate) gave_up: bool,
+    /// How many handles a process may have.
+    pub(crate) handles: Option<usize>,
     pub(crate) network: Option<&'static str>,
     /// Bytes of the whole disk, whole pages of live files counted.
     pub(crate) capacity: Option<u64>,
@@ -89,6 +93,8 @@ impl System {
             read_device: true,
             reuse_numbers: true,
             read_only: false,
+            gave_up: false,
+            handles: None,
             network: None,
             capacity: None,
         };
@@ -241,6 +247,13 @@ impl System {
     }
 
     // Handles and inodes
+
+    /// Nothing is done for want of a descriptor.
+    pub(crate) fn room_for_handle(&self, actor: u64) -> Answer<()> {
+        let Some(limit) = self.config.handles else { return Ok(()) };
+        let open = self.handles.iter().filter(|(_, held)| held.actor == actor).count();
+        if open < limit { Ok(()) } else { Err(errno::MFILE) }
+    }
 
     pub(crate) fn open_handle(&mut self, actor: u64, id: Id, lock: Option<LockKind>) -> u64 {
         let handle = self.next_handle;
