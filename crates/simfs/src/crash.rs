@@ -243,7 +243,7 @@ impl<'a> Cut<'a> {
             }
         }
         system.inodes = inodes.into_iter().collect();
-        system.ledgers = Ledgers::settled(&names, system.ledgers.next);
+        system.ledgers = Arc::new(Ledgers::settled(&names, system.ledgers.next));
         system.live = names;
         system.handles = Map::default();
         let free = (3..system.next_number).filter(|number| !numbers.contains(number));

@@ -26,7 +26,8 @@ const NAME_MAX: usize = 255;
 pub(crate) struct System {
     pub(crate) inodes: Map<Id, Arc<Inode>>,
     pub(crate) live: Names,
-    pub(crate) ledgers: Ledgers,
+    /// Shared until something changes, since every world has them.
+    pub(crate) ledgers: Arc<Ledgers>,
     pub(crate) handles: Map<u64, Handle>,
     next_handle: u64,
     next_id: u64,
@@ -103,7 +104,7 @@ impl System {
         Self {
             inodes: Map::from_iter([(ROOT, Arc::new(root))]),
             live: Names::new(),
-            ledgers: Ledgers::settled(&Names::new(), 0),
+            ledgers: Arc::new(Ledgers::settled(&Names::new(), 0)),
             handles: Map::default(),
             next_handle: 1,
             next_id: ROOT.0 + 1,
