@@ -243,7 +243,7 @@ impl<'a> Cut<'a> {
             }
         }
         system.inodes = inodes.into_iter().collect();
-        system.ledgers = Ledgers::settled(&names, system.ledgers.next);
+        system.ledgers = Arc::new(Ledgers::settled(&names, system.ledgers.next));
         system.live = names;
         system.handles = Map::default();
         let free = (3..system.next_number).filter(|number| !numbers.contains(number));
@@ -312,6 +312,9 @@ impl System {
             self.boot += 1;
         }
         self.mount = self.new_mount();
+        if std::mem::take(&mut self.config.gave_up) {
+            self.config.read_only = false;
+        }
         let mounts: Vec<Id> = self.mounts.iter().map(|(id, _)| *id).collect();
         for id in mounts {
             let mount = self.new_mount();
