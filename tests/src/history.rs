@@ -1,4 +1,4 @@
-//! Short histories: transactions over two documents, and what must be found after each.
+//! Short histories: transactions over a few documents, and what must be found after each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,10 +29,12 @@ pub enum Op {
     Append,
     /// The same, by more than `inline_max`.
     AppendLarge,
+    /// Under another name, and back again.
+    Rename,
 }
 
 /// Every kind of change.
-pub const OPS: [Op; 9] = [
+pub const OPS: [Op; 10] = [
     Op::New,
     Op::Replace,
     Op::Grow,
@@ -42,6 +44,7 @@ pub const OPS: [Op; 9] = [
     Op::NewDir,
     Op::Append,
     Op::AppendLarge,
+    Op::Rename,
 ];
 
 /// What a transaction does to the first and to the second document.
@@ -75,10 +78,20 @@ pub fn before() -> Tree {
 
 /// Runs transaction number `number` (from 1) on the store, and on the tree that models it.
 pub fn run(store: &Store, txn: Txn, number: usize, tree: &mut Tree) -> Result<(), Error> {
+    run_ops(store, &[("a", txn.0), ("b", txn.1)], number, tree)
+}
+
+/// As [`run`], with any operations, each on a document of its own.
+pub fn run_ops(
+    store: &Store,
+    ops: &[(&str, Op)],
+    number: usize,
+    tree: &mut Tree,
+) -> Result<(), Error> {
     let mut after = tree.clone();
     let outcome = store.transact(|tx| {
         after.clone_from(tree);
-        for (slot, op) in [("a", txn.0), ("b", txn.1)] {
+        for &(slot, op) in ops {
             let (path, change) = change(slot, op, number, tree);
             match change {
                 Change::Put(content) => {
@@ -92,6 +105,11 @@ pub fn run(store: &Store, txn: Txn, number: usize, tree: &mut Tree) -> Result<()
                 Change::Remove => {
                     tx.remove(&path)?;
                     after.remove(&path);
+                }
+                Change::Rename(to) => {
+                    tx.rename(&path, &to)?;
+                    let content = after.remove(&path).expect("only what is there is renamed");
+                    after.insert(to, content);
                 }
             }
         }
@@ -107,6 +125,7 @@ enum Change {
     Put(Vec<u8>),
     Append(Vec<u8>),
     Remove,
+    Rename(String),
 }
 
 /// The path that an operation touches, and what it does there.
@@ -127,6 +146,14 @@ fn change(slot: &str, op: Op, number: usize, tree: &Tree) -> (String, Change) {
         // What is gone already cannot be removed again: it comes back.
         Op::Remove if !tree.contains_key(&present) => (present, put(100)),
         Op::Remove => (present, Change::Remove),
+        Op::Rename => {
+            let moved = format!("{slot}-moved.json");
+            match (tree.contains_key(&present), tree.contains_key(&moved)) {
+                (true, false) => (present, Change::Rename(moved)),
+                (false, true) => (moved, Change::Rename(present)),
+                _ => (present, put(100)),
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use filepact_simfs::Profile;
-use filepact_tests::crash::case::Trail;
+use filepact_tests::crash::case::{Trail, mix};
 use filepact_tests::crash::explore::{Effort, repeat};
 use filepact_tests::crash::run::run;
 use filepact_tests::crash::suite::{families, story};
@@ -84,30 +84,33 @@ fn repeat_one(choice: &Choice, trail: &Trail) -> ExitCode {
 fn run_all(choice: &Choice) -> ExitCode {
     let mut stories = Vec::new();
     for profile in &choice.profiles {
-        match &choice.story {
-            Some(name) => stories.push((name.clone(), *profile)),
-            None => {
-                for family in families() {
-                    let is_chosen = choice.families.is_empty()
-                        || choice.families.iter().any(|name| name == family.name);
-                    let numbers = choice.from..choice.to.min(family.count);
-                    let names = numbers.map(|number| format!("{}:{number}", family.name));
-                    let names = names.map(|name| (name, *profile));
-                    stories.extend(names.filter(|_| is_chosen));
-                }
-            }
+        if let Some(name) = &choice.story {
+            stories.push((0, (name.clone(), *profile)));
+            continue;
+        }
+        for family in families() {
+            let is_chosen = choice.families.is_empty()
+                || choice.families.iter().any(|name| name == family.name);
+            let mut numbers: Vec<usize> = (choice.from..choice.to.min(family.count)).collect();
+            // In an order that the seed picks.
+            numbers.sort_by_key(|number| mix(choice.effort.seed, *number as u64));
+            let of = |number| (format!("{}:{number}", family.name), *profile);
+            let turns = numbers.into_iter().map(of).enumerate();
+            stories.extend(turns.filter(|_| is_chosen));
         }
     }
+    // A story of each family on each profile, then another of each, so that a run that is stopped has
+    // tried all of them.
+    stories.sort_by_key(|(turn, _)| *turn);
+    let stories: Vec<_> = stories.into_iter().map(|(_, story)| story).collect();
     let (began, cpu) = (Instant::now(), cpu_seconds());
-    let outcome = run(&stories, choice.effort, choice.enough, |name, counts| {
+    let outcome = run(&stories, choice.effort, choice.enough, |name, counts, failure| {
         if choice.verbose {
             println!("{name}: {}", counts.recoveries());
         }
+        failure.iter().for_each(|failure| println!("{failure}\n"));
     });
     let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    for failure in &outcome.failures {
-        println!("{failure}\n");
-    }
     let recoveries = outcome.counts.recoveries();
     print!("{}", outcome.counts);
     println!(

@@ -14,9 +14,9 @@ use filepact_simfs::{Profile, SimFs};
 
 use crate::crash::case::{How, Point, Trail, mix};
 use crate::crash::counts::{Counts, Kind};
-use crate::crash::judge::judge;
+use crate::crash::judge::{judge, judge_files};
 use crate::crash::options;
-use crate::crash::story::{Expect, Scene, Story};
+use crate::crash::story::{Expect, Promise, Scene, Story};
 
 /// How much to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,14 +183,18 @@ impl<'a> Explorer<'a> {
         if recorded {
             world.record();
         }
+        let lost = trail.0.iter().any(|point| point.how != How::Died);
         let work = || {
+            if lost && trail.0.len() == 1 && expect.promise == Promise::Files {
+                judge_files(world, expect, self.profile)?;
+            }
             let store = match options().open_with(world.actor()) {
                 Ok(store) => store,
                 Err(error) => return Err(format!("the store does not open: {error:?}")),
             };
             let report = store.recovery_report().clone();
             let moments = if recorded { world.recorded() } else { Vec::new() };
-            match judge(world, store, expect, self.profile) {
+            match judge(world, store, expect, self.profile, lost) {
                 Ok(()) => Ok((report, moments)),
                 Err(wrong) => Err(format!("{wrong}\n{report:?}")),
             }

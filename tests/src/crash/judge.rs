@@ -1,51 +1,52 @@
 //! What has to hold after each recovery.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use filepact::{Report, Store};
 use filepact_simfs::{Grain, Profile, SimFs};
 
-use crate::crash::story::Expect;
+use crate::crash::story::{Expect, Promise};
 use crate::crash::{documents, options};
 use crate::history::Tree;
-
-const RESCUED: &str = ".filepact/rescued";
 
 /// A recovery that is wrong: what, and what was there.
 pub type Verdict = Result<(), String>;
 
-/// Judges a store that was just opened on `sim`, closes it, opens it again and judges that.
+/// Judges a store that was just opened on `sim`, closes it, opens it again and judges that. `lost`
+/// says that the power was cut, or the device pulled, since the story began.
 ///
 /// - The documents are one of those that may be found, byte for byte.
 /// - Nothing was rescued, adopted or left: nobody else has written. (But for garbage, on a disk that
-///   leaves it: noise, and no loss.)
+///   leaves it: noise, and no loss.) Where somebody has, that edit is there.
 /// - The journal verifies, and every document is as it says.
 /// - `stage/` is swept.
-/// - A second opening finds nothing to do, and changes no document.
+/// - A second opening finds nothing to do, and changes nothing.
 /// - The worst power cut now loses nothing.
-pub fn judge(sim: &SimFs, store: Store, expect: &Expect, profile: Profile) -> Verdict {
+pub fn judge(sim: &SimFs, store: Store, expect: &Expect, profile: Profile, lost: bool) -> Verdict {
     let now = documents(sim);
-    let noisy = profile.grain() == Grain::Trash;
-    if !expect.trees.iter().any(|tree| *tree == now || noisy && holds(&now, tree, &expect.history))
-    {
-        return Err(format!("half a transaction, or a lost one: {:?}", summary(&now)));
-    }
     let report = store.recovery_report().clone();
-    if !report.adopted.is_empty() || !report.left.is_empty() {
-        return Err("nobody else has written, and yet something was adopted or left".to_owned());
+    let noisy = profile.grain() == Grain::Trash;
+    let is_lost = lost && expect.promise == Promise::Buffered;
+    if is_lost {
+        is_prefix(&now, &report, expect)?;
+    } else {
+        let is = |tree: &Tree| *tree == now || noisy && holds(&now, tree, &expect.history);
+        let is_torn = |tree: &Tree| holds(&now, tree, &expect.history);
+        if !expect.trees.iter().any(is) && !expect.torn.as_ref().is_some_and(is_torn) {
+            return Err(format!("half a transaction, or a lost one: {:?}", summary(&now)));
+        }
+        others(sim, &now, &report, expect, profile)?;
     }
-    if let Some(name) =
-        sim.names_in(RESCUED).iter().find(|name| !is_noise(sim, name, expect, noisy))
-    {
-        return Err(format!("nobody else has written, and yet `{name}` was rescued"));
-    }
-    // What stands behind garbage is no version that anybody wrote.
-    let is_version =
-        |path: &String| expect.history.iter().any(|tree| tree.get(path) == now.get(path));
+    // Garbage and what stands behind it, what a lost transaction has left, and the edit look as if
+    // somebody else had written.
+    let may_differ = |path: &String| {
+        let is_version = || expect.history.iter().any(|tree| tree.get(path) == now.get(path));
+        noisy && !is_version()
+            || is_lost && report.documents.iter().all(|planned| planned.path != *path)
+            || expect.edit.as_ref().is_some_and(|edit| edit.path == *path)
+    };
     match store.check() {
-        Ok(check)
-            if check.problems.is_empty()
-                && check.outside_edits.iter().all(|path| noisy && !is_version(path)) => {}
+        Ok(check) if check.problems.is_empty() && check.outside_edits.iter().all(may_differ) => {}
         Ok(check) => return Err(format!("not clean: {check:?}")),
         Err(error) => return Err(format!("cannot be checked: {error:?}")),
     }
@@ -58,13 +59,96 @@ pub fn judge(sim: &SimFs, store: Store, expect: &Expect, profile: Profile) -> Ve
     again(sim, &report)
 }
 
-/// Whether a rescued file may be there although nobody else has written: a disk that leaves garbage in
-/// a document leaves what no transaction ever wrote, and only that may be taken for somebody's edit.
-fn is_noise(sim: &SimFs, name: &str, expect: &Expect, noisy: bool) -> bool {
-    let bytes = sim.read(&format!("{RESCUED}/{name}"));
-    let is_version =
-        expect.trees.iter().any(|tree| tree.values().any(|body| Some(body) == bytes.as_ref()));
-    noisy && !is_version
+/// What plain readers find after a power cut, before anybody has opened the store, where files are
+/// promised to be whole: each document as one of the trees has it, or added to in part.
+pub fn judge_files(sim: &SimFs, expect: &Expect, profile: Profile) -> Verdict {
+    let found = documents(sim);
+    let paths: BTreeSet<&String> =
+        expect.trees.iter().flat_map(BTreeMap::keys).chain(found.keys()).collect();
+    for path in paths {
+        let body = found.get(path);
+        let is = |tree: &Tree| match (tree.get(path), body) {
+            (Some(was), Some(now)) => now.starts_with(was),
+            // Such a file system can lose both names of an exchange.
+            (was, None) => was.is_none() || matches!(profile, Profile::Hostile(_)),
+            (None, Some(_)) => false,
+        };
+        let is_whole = |tree: &Tree| tree.get(path) == body;
+        // Of two trees one may be the other with something added.
+        let grows = expect.trees.iter().any(|tree| {
+            expect.trees.iter().any(|longer| match (tree.get(path), longer.get(path)) {
+                (Some(was), Some(then)) => then.len() > was.len() && then.starts_with(was),
+                _ => false,
+            })
+        });
+        if !expect.trees.iter().any(|tree| is_whole(tree) || (grows || body.is_none()) && is(tree))
+        {
+            return Err(format!(
+                "`{path}` is not whole before the recovery: {:?}",
+                summary(&found)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// After a power cut that nothing was synced against: the journal has the first of the transactions,
+/// and each document on which it has a word is as they have left it.
+fn is_prefix(now: &Tree, report: &Report, expect: &Expect) -> Verdict {
+    let kept = report.kept.len();
+    let Some(tree) = expect.history.get(kept) else {
+        return Err(format!("{kept} transactions are kept, and there were not as many"));
+    };
+    let differs = |path: &&String| now.get(*path) != tree.get(*path);
+    match report.documents.iter().map(|planned| &planned.path).find(differs) {
+        Some(path) => {
+            Err(format!("{kept} transactions are kept, and `{path}` is not as they left it"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What is taken for the edits of others is one, or garbage; and no edit is lost.
+fn others(sim: &SimFs, now: &Tree, report: &Report, expect: &Expect, profile: Profile) -> Verdict {
+    let edit = expect.edit.as_ref();
+    let is_edited = |path: &String| edit.is_some_and(|edit| edit.path == *path);
+    if !report.adopted.iter().all(is_edited) || !report.left.is_empty() {
+        return Err("nobody else has written, and yet something was adopted or left".to_owned());
+    }
+    let noisy = profile.grain() == Grain::Trash;
+    // Where one side of an exchange can be lost, the edit can go with its name, and what is moved to
+    // `rescued/` can be our own body in its place: no promise holds for an edit there.
+    let sides = matches!(profile, Profile::Hostile(_)) && edit.is_some();
+    let rescued = rescued(sim);
+    for (path, body) in &rescued {
+        let is_version = expect.history.iter().any(|tree| tree.values().any(|was| was == body));
+        // What was added twice is taken for somebody's work when it is crashed again.
+        let is_torn = expect.torn.is_some()
+            && expect.history.iter().any(|tree| tree.values().any(|was| body.starts_with(was)));
+        // Perhaps with a part of what was being added to it.
+        let is_edit = edit.is_some_and(|edit| body.starts_with(&edit.body));
+        if !is_edit && (!noisy || is_version) && !is_torn && !sides {
+            return Err(format!("nobody else has written, and yet there is `{path}`"));
+        }
+    }
+    let Some(edit) = edit.filter(|_| !sides) else { return Ok(()) };
+    let holds_it = |body: &Vec<u8>| body.windows(edit.body.len()).any(|part| part == edit.body);
+    let is_kept = now.get(&edit.path).is_some_and(holds_it)
+        || rescued.values().any(holds_it)
+        || edit.removed && !now.contains_key(&edit.path);
+    match is_kept {
+        true => Ok(()),
+        false => Err(format!("the edit of `{}` is lost: {:?}", edit.path, summary(now))),
+    }
+}
+
+/// What lies in `rescued/`.
+fn rescued(sim: &SimFs) -> Tree {
+    const RESCUED: &str = ".filepact/rescued";
+    match sim.names_in(RESCUED).is_empty() {
+        true => Tree::new(),
+        false => sim.tree().into_iter().filter(|(path, _)| path.starts_with(RESCUED)).collect(),
+    }
 }
 
 /// Whether these documents are those, but for garbage in front of what was added to one.

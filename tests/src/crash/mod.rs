@@ -1,7 +1,8 @@
 //! Crashes a story at every call, recovers every distinct outcome, and judges what is found.
 //!
 //! - [`story`]: a run that was recorded, and what may be found after a crash at each of its moments.
-//! - [`suite`]: the stories that there are, by name.
+//! - [`stories`]: transactions, edits by other programs, births of segments, healing.
+//! - [`suite`]: all of them, by name.
 //! - [`explore`]: crashes the moments of a story, the recoveries after that, and the recoveries of
 //!   those.
 //! - [`judge`]: what has to hold after each recovery.
@@ -14,6 +15,7 @@ pub mod counts;
 pub mod explore;
 pub mod judge;
 pub mod run;
+pub mod stories;
 pub mod story;
 pub mod suite;
 

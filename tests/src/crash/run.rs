@@ -20,12 +20,12 @@ pub struct Outcome {
 
 /// Runs these stories, each with its profile, until all are done or there were `enough` recoveries.
 ///
-/// `after` is told of each story that is done, by name.
+/// `after` is told of each story that is done, by name, and of what was wrong with it.
 pub fn run(
     stories: &[(String, Profile)],
     effort: Effort,
     enough: u64,
-    after: impl Fn(&str, &Counts) + Sync,
+    after: impl Fn(&str, &Counts, Option<&Failure>) + Sync,
 ) -> Outcome {
     let next = AtomicUsize::new(0);
     let total = Mutex::new(Outcome::default());
@@ -33,7 +33,7 @@ pub fn run(
         while let Some((name, profile)) = stories.get(next.fetch_add(1, Ordering::Relaxed)) {
             let story = story(name).expect("stories are chosen from those that there are");
             let (counts, result) = explore(&story, *profile, effort);
-            after(name, &counts);
+            after(name, &counts, result.as_ref().err());
             let mut total = total.lock().expect("no other thread has panicked");
             total.counts += counts;
             total.failures.extend(result.err());

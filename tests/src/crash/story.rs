@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use filepact_simfs::{Moment, SimFs};
 
-use crate::crash::{open, prepared};
-use crate::history::{self, Tree, Txn};
+use crate::history::Tree;
 
 /// What is crashed.
 #[derive(Debug)]
 pub struct Story {
-    /// Its name in the [suite](crate::crash::suite), such as `pair 400`.
+    /// Its name in the [suite](crate::crash::suite), such as `pair:400`.
     pub name: String,
     /// What happens in it.
     pub text: String,
@@ -36,20 +35,50 @@ pub struct Scene {
 pub struct Expect {
     /// The documents are one of these.
     pub trees: Vec<Tree>,
+    /// Or this, with torn parts of what was added to a document before the whole of it.
+    pub torn: Option<Tree>,
     /// All that they were in this story, so that a part that was added can be told.
     pub history: Arc<[Tree]>,
+    /// What was promised beyond that.
+    pub promise: Promise,
+    /// What another program has saved, durably.
+    pub edit: Option<Edit>,
+}
+
+/// What a durability promises of a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Promise {
+    /// What was acknowledged is there after the recovery.
+    Journal,
+    /// And every document is whole before it, for those who read without filepact.
+    Files,
+    /// A prefix of the transactions is there, and may be shorter than what was acknowledged; what
+    /// the others have left in documents on which that prefix has no word may be there or not.
+    Buffered,
+}
+
+/// An edit by another program.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Edit {
+    /// The document.
+    pub path: String,
+    /// What it holds.
+    pub body: Vec<u8>,
+    /// A transaction that knows of it removes the document, and the edit with it.
+    pub removed: bool,
 }
 
 impl Expect {
     /// The documents are one of these, in a story of no others.
     pub fn one_of(trees: &[Tree]) -> Self {
-        Self { trees: trees.to_vec(), history: Arc::from(trees) }
+        let (history, promise) = (Arc::from(trees), Promise::Journal);
+        Self { trees: trees.to_vec(), torn: None, history, promise, edit: None }
     }
 
     /// Equal for equal expectations.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.trees.hash(&mut hasher);
+        (&self.trees, &self.torn, self.promise, &self.edit).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -79,45 +108,34 @@ impl Recorded {
     /// A transaction was acknowledged that has left these documents.
     pub fn acknowledge(&mut self, tree: Tree) {
         self.trees.push(tree);
-        self.acknowledged.push(self.sim.recorded().len() - 1);
+        self.acknowledged.push(self.now());
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> usize {
+        self.sim.recorded().len() - 1
+    }
+
+    /// The moment when the transaction of this number (from 0) was acknowledged.
+    pub fn end_of(&self, transaction: usize) -> usize {
+        self.acknowledged[transaction]
     }
 
     /// The scenes from moment `from` on: what was acknowledged is there, and of the next one all or
     /// nothing.
-    pub fn scenes(&self, from: usize) -> Vec<Scene> {
+    pub fn scenes(&self, from: usize, promise: Promise) -> Vec<Scene> {
         let history: Arc<[Tree]> = Arc::from(&*self.trees);
         let moments = self.sim.recorded().into_iter().enumerate().skip(from);
         let scene = |(call, moment)| {
             let done = self.acknowledged.iter().filter(|at| **at <= call).count();
             let trees = self.trees[done..self.trees.len().min(done + 2)].to_vec();
-            let expect = Expect { trees, history: Arc::clone(&history) };
-            Scene { call, moment, expect }
+            let history = Arc::clone(&history);
+            Scene {
+                call,
+                moment,
+                expect: Expect { trees, torn: None, history, promise, edit: None },
+            }
         };
         moments.map(scene).collect()
     }
-}
-
-/// A story of transactions over two documents, one after another, and then a close.
-///
-/// It begins where transaction number `from` (from 0) was begun.
-pub fn transactions(name: String, txns: &[Txn], from: usize) -> Story {
-    let sim = prepared();
-    let mut run = Recorded::begin(sim.clone(), history::before());
-    let store = open(&sim);
-    for (number, txn) in txns.iter().enumerate() {
-        let mut tree = run.tree().clone();
-        history::run(&store, *txn, number + 1, &mut tree).expect("nothing fails here");
-        run.acknowledge(tree);
-    }
-    store.close().expect("nothing fails here");
-    let from = from.checked_sub(1).map_or(0, |last| run.acknowledged[last]);
-    Story { name, text: format!("{txns:?}"), scenes: run.scenes(from) }
-}
-
-/// The making of a store.
-pub fn making(name: String) -> Story {
-    let sim = SimFs::new();
-    let run = Recorded::begin(sim.clone(), Tree::new());
-    drop(open(&sim));
-    Story { name, text: "a store is made".to_owned(), scenes: run.scenes(0) }
 }

@@ -1,6 +1,7 @@
 //! The stories that there are, by name: a family and a number, such as `pair:400`.
 
-use crate::crash::story::{self, Story};
+use crate::crash::stories::{self, healing::PLACES};
+use crate::crash::story::Story;
 use crate::history::{Txn, transactions};
 
 /// Stories of one kind.
@@ -22,19 +23,65 @@ pub fn families() -> Vec<Family> {
             name: "making",
             about: "a store is made",
             count: 1,
-            make: |name, _| story::making(name),
+            make: |name, _| stories::transactions::making(name),
         },
         Family {
             name: "alone",
             about: "one transaction over two documents, and a close",
             count: txns,
-            make: |name, number| story::transactions(name, &[transactions()[number]], 0),
+            make: |name, number| {
+                stories::transactions::transactions(name, &[transactions()[number]], 0)
+            },
         },
         Family {
             name: "pair",
             about: "two transactions over two documents, from the end of the first, and a close",
             count: txns * txns,
-            make: |name, number| story::transactions(name, &pair(number), 1),
+            make: |name, number| stories::transactions::transactions(name, &pair(number), 1),
+        },
+        Family {
+            name: "triple",
+            about: "three transactions over three documents, and a close",
+            count: 100_000,
+            make: stories::transactions::triple,
+        },
+        Family {
+            name: "files",
+            about: "as pair, with the durability of files",
+            count: txns * txns,
+            make: |name, number| stories::transactions::files(name, &pair(number), 1),
+        },
+        Family {
+            name: "buffered",
+            about: "two transactions over two documents that nothing syncs",
+            count: txns * txns,
+            make: |name, number| stories::transactions::buffered(name, &pair(number), 0),
+        },
+        Family {
+            name: "checkpoint",
+            about: "a transaction, a checkpoint, another one, a close; from the end of the first",
+            count: txns * txns,
+            make: |name, number| stories::transactions::checkpoint(name, pair(number)),
+        },
+        Family {
+            name: "birth",
+            about: "a transaction that bears a segment, another one, and a close",
+            count: txns * txns,
+            make: |name, number| stories::births::birth(name, pair(number)),
+        },
+        Family {
+            name: "healing",
+            about: "a process dies in its commit, another one goes on",
+            count: txns * txns * PLACES,
+            make: |name, number| {
+                stories::healing::healing(name, pair(number / PLACES), number % PLACES)
+            },
+        },
+        Family {
+            name: "edit",
+            about: "another program saves a document, and a transaction meets that",
+            count: stories::edits::COUNT,
+            make: stories::edits::edit,
         },
     ]
 }

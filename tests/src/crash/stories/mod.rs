@@ -1,0 +1,6 @@
+//! The stories, family by family.
+
+pub mod births;
+pub mod edits;
+pub mod healing;
+pub mod transactions;
