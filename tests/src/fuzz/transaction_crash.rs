@@ -420,7 +420,7 @@ fn recover(
     });
     let moments = sim.recorded();
     let profile = Profile::Strict(Grain::Page);
-    if let Err(wrong) = judge(sim, store, &Expect::one_of(allowed), profile) {
+    if let Err(wrong) = judge(sim, store, &Expect::one_of(allowed), profile, false) {
         panic!("{}\n{wrong}\nfound:\n{}\nnow:\n{}", story(), found.dump(), sim.dump());
     }
     let Some((crash, rest)) = crashes.split_first() else { return };
