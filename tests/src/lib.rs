@@ -8,6 +8,7 @@
 //! - [`meanwhile`]: somebody else does something at an exact moment of a commit.
 //! - [`serial`]: are transactions of several processes strictly serializable?
 //! - [`processes`]: several real processes share a store on a real disk, and are killed.
+//! - [`random`]: long random histories: faults, deaths, edits and power cuts, judged and shrunk.
 //! - [`interleave`]: several processes take turns at every call, as a seed or a script says.
 
 pub mod crash;
@@ -16,5 +17,6 @@ pub mod history;
 pub mod interleave;
 pub mod meanwhile;
 pub mod processes;
+pub mod random;
 pub mod serial;
 pub mod steps;

@@ -35,6 +35,13 @@ pub trait Watch: Send + Sync + 'static {
         let _ = (call, succeeded);
     }
 
+    /// Makes a call that syncs, renames or unlinks, after [`before`](Watch::before): by `work`, or not at
+    /// all, which is a lie.
+    fn perform(&self, call: &Call<'_>, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let _ = call;
+        work()
+    }
+
     /// Makes a call of `lock`, after [`before`](Watch::before): by `attempt`, with this patience or
     /// another, once or more often.
     fn lock(&self, patience: Duration, attempt: &Attempt<'_>) -> Result<Option<Box<dyn Lock>>> {
@@ -117,6 +124,20 @@ impl<W: Watch> Seen<W> {
         self.call_on_two(op, path, "", work)
     }
 
+    /// A call that the watch makes.
+    fn perform(
+        &self,
+        op: &'static str,
+        path: &str,
+        to: &str,
+        mut work: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let call = self.begin(op, path, to);
+        let answer = self.watch.perform(&call, &mut work);
+        self.watch.after(&call, answer.is_ok());
+        answer
+    }
+
     fn call_on_two<T>(
         &self,
         op: &'static str,
@@ -177,19 +198,19 @@ impl<W: Watch> Fs for Steps<W> {
     }
 
     fn rename(&self, from: &str, to: &str, how: Rename) -> Result<()> {
-        self.seen.call_on_two("rename", from, to, || self.inner.rename(from, to, how))
+        self.seen.perform("rename", from, to, || self.inner.rename(from, to, how))
     }
 
     fn unlink(&self, path: &str) -> Result<()> {
-        self.seen.call("unlink", path, || self.inner.unlink(path))
+        self.seen.perform("unlink", path, "", || self.inner.unlink(path))
     }
 
     fn sync_dir(&self, dir: &str) -> Result<()> {
-        self.seen.call("sync_dir", dir, || self.inner.sync_dir(dir))
+        self.seen.perform("sync_dir", dir, "", || self.inner.sync_dir(dir))
     }
 
     fn sync_everything(&self) -> Result<()> {
-        self.seen.call("sync_everything", "", || self.inner.sync_everything())
+        self.seen.perform("sync_everything", "", "", || self.inner.sync_everything())
     }
 
     fn lock(
@@ -243,7 +264,7 @@ impl<W: Watch> File for SeenFile<W> {
     }
 
     fn sync(&self, what: SyncKind) -> Result<()> {
-        self.call("sync", |file| file.sync(what))
+        self.seen.perform("sync", &self.path(), "", || self.inner.sync(what))
     }
 
     fn stat(&self) -> Result<Stat> {

@@ -40,6 +40,8 @@ mod pins;
 mod processes;
 /// What the documentation promises, and what bad input gets.
 mod promises;
+/// Long random histories, and what they found.
+mod random;
 /// Strict serializability, at every call and in random orders.
 mod serial;
 /// Every call is counted, and something is done just before it.
