@@ -20,6 +20,8 @@ mod events;
 mod failed;
 /// Full disks, failed syncs, short writes, interrupted calls.
 mod faults;
+/// What the pages on the format and on errors say is so, and stays so.
+mod format;
 /// Threads that commit at once.
 mod groups;
 /// What goes wrong without one of the syncs, checks and orders of the protocol.
