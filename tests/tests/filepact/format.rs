@@ -248,6 +248,19 @@ fn every_kind_of_record_is_understood() {
     assert_opens("changes", &Opened { documents, log, kept, swept, ..Opened::default() });
 }
 
+#[test]
+fn a_large_edit_is_known_by_its_hash_alone() {
+    let large = [b' '; 3 * INLINE_MAX];
+    let documents = bodies([("accounts/ann.json", &large), ("accounts/bob.json", b"{}")]);
+    let log = vec![
+        FIRST,
+        "6 at 1800000003.000000000 outside, put accounts/ann.json 300",
+        "8 at 1800000003.000000000, put accounts/bob.json 2",
+    ];
+    let kept = vec![4, 6, 8];
+    assert_opens("large-edit", &Opened { documents, log, kept, ..Opened::default() });
+}
+
 fn refused(name: &str) -> Error {
     let sim = copy(name);
     let before = sim.tree();

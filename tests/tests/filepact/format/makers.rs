@@ -18,8 +18,11 @@ pub(super) const INLINE_MAX: usize = 100;
 
 const SEGMENT: &str = ".filepact/journal/00000000000000000001.jsonl";
 
-/// The name of each fixture, and how it is made.
-pub(super) fn stores() -> [(&'static str, fn() -> Tree); 12] {
+/// The name of a fixture, and how it is made.
+type Maker = (&'static str, fn() -> Tree);
+
+/// All fixtures.
+pub(super) fn stores() -> [Maker; 13] {
     [
         ("closed", closed),
         ("journal", || journal(Durability::Journal)),
@@ -27,6 +30,7 @@ pub(super) fn stores() -> [(&'static str, fn() -> Tree); 12] {
         ("torn-tail", torn_tail),
         ("void-group", void_group),
         ("changes", changes),
+        ("large-edit", large_edit),
         ("damaged-line", damaged_line),
         ("damaged-end", damaged_end),
         ("damaged-segment", damaged_segment),
@@ -153,6 +157,21 @@ fn changes() -> Tree {
         let edited = tx.read_bytes("edited.txt").expect("it can be read").expect("it is there");
         tx.write_bytes("edited.txt", [&edited[..], b", and more\n"].concat()).expect("a path");
     });
+    drop(store);
+    tree(&sim)
+}
+
+/// A large edit that was read is adopted by its hash alone: the put has no body.
+fn large_edit() -> Tree {
+    let sim = world();
+    let store = opened(&sim, Durability::Journal);
+    tick(&sim);
+    sim.write("accounts/ann.json", &[b' '; 3 * INLINE_MAX]);
+    tick(&sim);
+    let mut tx = store.begin().expect("it is open");
+    tx.read_bytes("accounts/ann.json").expect("it can be read").expect("it is there");
+    tx.write_bytes("accounts/bob.json", "{}").expect("a path");
+    assert_eq!(tx.commit().expect("nothing fails here").txn, 8);
     drop(store);
     tree(&sim)
 }
