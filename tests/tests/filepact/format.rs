@@ -28,29 +28,29 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn load(name: &str) -> Tree {
-    fn walk(root: &Path, dir: &Path, tree: &mut Tree) {
+    read(&folder(name))
+}
+
+/// All files beneath a folder.
+fn read(root: &Path) -> Tree {
+    let (mut tree, mut dirs) = (Tree::new(), vec![root.to_owned()]);
+    while let Some(dir) = dirs.pop() {
         let entries =
-            fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+            fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
         for entry in entries {
             let path = entry.expect("it can be listed").path();
             if path.is_dir() {
-                walk(root, &path, tree);
+                dirs.push(path);
             } else {
                 let name = path.strip_prefix(root).expect("beneath it").to_str().expect("UTF-8");
                 tree.insert(name.to_owned(), fs::read(&path).expect("it can be read"));
             }
         }
     }
-    let (root, mut tree) = (folder(name), Tree::new());
-    walk(&root, &root, &mut tree);
     tree
 }
 
-fn save(name: &str, tree: &Tree) {
-    let root = folder(name);
-    if root.exists() {
-        fs::remove_dir_all(&root).expect("it can be removed");
-    }
+fn write(root: &Path, tree: &Tree) {
     for (path, bytes) in tree {
         let path = root.join(path);
         fs::create_dir_all(path.parent().expect("beneath the root")).expect("it can be made");
@@ -88,7 +88,11 @@ fn stores_of_today_are_byte_for_byte_those_of_format_1() {
         let state = made.get_mut(".filepact/state").expect("every store has one");
         *state = without_holder(state);
         if std::env::var_os("FILEPACT_WRITE_FIXTURES").is_some() {
-            save(name, &made);
+            // What is not made any more does not stay.
+            if folder(name).exists() {
+                fs::remove_dir_all(folder(name)).expect("it can be removed");
+            }
+            write(&folder(name), &made);
         }
         let kept = load(name);
         let names = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
@@ -259,6 +263,22 @@ fn a_large_edit_is_known_by_its_hash_alone() {
     ];
     let kept = vec![4, 6, 8];
     assert_opens("large-edit", &Opened { documents, log, kept, ..Opened::default() });
+}
+
+#[test]
+fn fixtures_open_on_a_real_disk_as_well() {
+    for name in ["closed", "journal", "buffered", "torn-tail", "void-group", "changes"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        write(folder.path(), &load(name));
+        let store = Store::open(folder.path()).expect("it opens");
+        let check = store.check().expect("it can be checked");
+        assert!(check.problems.is_empty() && check.outside_edits.is_empty(), "{name}: {check:?}");
+        store.close().expect("it closes");
+        let documents = |tree: Tree| -> Tree {
+            tree.into_iter().filter(|(path, _)| !path.starts_with(".filepact/")).collect()
+        };
+        assert_eq!(documents(read(folder.path())), documents(load(name)), "{name}");
+    }
 }
 
 fn refused(name: &str) -> Error {
