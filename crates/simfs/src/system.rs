@@ -14,7 +14,7 @@ use crate::errno;
 use crate::inode::{Id, Inode, ROOT};
 use crate::ledger::Ledgers;
 use crate::names::Names;
-use crate::random::hash_of;
+use crate::random::Random;
 use crate::step::{Entry, Name, Spot};
 
 pub(crate) type Answer<T> = Result<T, i32>;
@@ -136,14 +136,15 @@ impl System {
     }
 
     pub(crate) fn boot_id(&self) -> String {
-        let hex = format!("{:016x}{:016x}", hash_of(&("boot", self.boot)), self.boot);
+        let hex = format!("{:016x}{:016x}", Random::new(self.boot).next(), self.boot);
         [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
     }
 
     pub(crate) fn unique(&mut self) -> String {
         self.uniques += 1;
-        let place = (self.boot, self.uniques);
-        format!("{:016x}{:016x}", hash_of(&("high", place)), hash_of(&("low", place)))
+        // The same in every build: stores that were made here are kept as fixtures.
+        let mut random = Random::new((self.boot << 32) ^ self.uniques);
+        format!("{:016x}{:016x}", random.next(), random.next())
     }
 
     /// Follows a path; an error says why there is no directory that could hold its last name.

@@ -20,6 +20,8 @@ mod events;
 mod failed;
 /// Full disks, failed syncs, short writes, interrupted calls.
 mod faults;
+/// What the pages on the format and on errors say is so, and stays so.
+mod format;
 /// What the crash suite has found, each by its story.
 mod found;
 /// What the fuzzer feeds: stored inputs, and generated ones.
