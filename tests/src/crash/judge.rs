@@ -93,19 +93,36 @@ pub fn judge_files(sim: &SimFs, expect: &Expect, profile: Profile) -> Verdict {
 }
 
 /// After a power cut that nothing was synced against: the journal has the first of the transactions,
-/// and each document on which it has a word is as they have left it.
+/// and each document on which it has a word is as they have left it. One that they only added to holds
+/// what they have added; what lost transactions have done to it may be there as well.
 fn is_prefix(now: &Tree, report: &Report, expect: &Expect) -> Verdict {
     let kept = report.kept.len();
     let Some(tree) = expect.history.get(kept) else {
         return Err(format!("{kept} transactions are kept, and there were not as many"));
     };
-    let differs = |path: &&String| now.get(*path) != tree.get(*path);
-    match report.documents.iter().map(|planned| &planned.path).find(differs) {
-        Some(path) => {
-            Err(format!("{kept} transactions are kept, and `{path}` is not as they left it"))
+    for path in report.documents.iter().map(|planned| &planned.path) {
+        let (wanted, found) = (tree.get(path), now.get(path));
+        let parts = wanted.map(|wanted| parts(wanted, path, &expect.history)).unwrap_or_default();
+        let added = parts.get(1..).unwrap_or_default();
+        let is_in = |part: &Vec<u8>| {
+            found.is_some_and(|found| found.windows(part.len()).any(|window| window == part))
+        };
+        if found != wanted && (added.is_empty() || !added.iter().all(is_in)) {
+            return Err(format!(
+                "{kept} transactions are kept, and `{path}` is not as they left it"
+            ));
         }
-        None => Ok(()),
     }
+    Ok(())
+}
+
+/// The body of a document in the parts of which it was made: a first one, and what was added to it.
+fn parts(wanted: &[u8], path: &str, history: &[Tree]) -> Vec<Vec<u8>> {
+    let was = history.iter().filter_map(|tree| tree.get(path));
+    let was = was.filter(|was| wanted.starts_with(was)).map(Vec::len);
+    let ends: BTreeSet<usize> = was.chain([wanted.len()]).collect();
+    let begins = std::iter::once(0).chain(ends.iter().copied());
+    begins.zip(&ends).map(|(begin, end)| wanted[begin..*end].to_vec()).collect()
 }
 
 /// What is taken for the edits of others is one, or garbage; and no edit is lost.
@@ -159,25 +176,16 @@ fn rescued(sim: &SimFs) -> Tree {
 fn holds(now: &Tree, tree: &Tree, history: &[Tree]) -> bool {
     let same = |(path, wanted): (&String, &Vec<u8>)| {
         let Some(found) = now.get(path) else { return false };
-        let was = history.iter().filter_map(|tree| tree.get(path));
-        let mut ends: Vec<usize> =
-            was.filter(|was| wanted.starts_with(was)).map(Vec::len).chain([wanted.len()]).collect();
-        ends.sort_unstable();
-        ends.dedup();
-        let (mut rest, mut begin) = (found.as_slice(), 0);
-        for end in ends {
-            let part = &wanted[begin..end];
-            let at = if end == wanted.len() && begin > 0 {
-                rest.ends_with(part).then(|| rest.len() - part.len())
-            } else if begin > 0 {
-                rest.windows(part.len()).position(|window| window == part)
-            } else {
-                rest.starts_with(part).then_some(0)
-            };
+        let parts = parts(wanted, path, history);
+        let [first, added @ ..] = &parts[..] else { return found.is_empty() };
+        let Some(mut rest) = found.strip_prefix(&first[..]) else { return false };
+        let Some((last, others)) = added.split_last() else { return rest.is_empty() };
+        for part in others {
+            let at = rest.windows(part.len()).position(|window| window == part);
             let Some(at) = at else { return false };
-            (rest, begin) = (&rest[at + part.len()..], end);
+            rest = &rest[at + part.len()..];
         }
-        rest.is_empty()
+        rest.ends_with(last)
     };
     now.len() == tree.len() && tree.iter().all(same)
 }
