@@ -94,6 +94,7 @@ impl Fs for Actor {
 
     fn open(&self, path: &str, access: Access) -> Result<Box<dyn File>> {
         let opened = self.call("open", path, Class::Look, |system, _| {
+            system.room_for_handle(self.id)?;
             let (id, mount) = system.file(path)?;
             match access {
                 Access::ReadDevice if !system.config.read_device => return Err(errno::INVAL),
@@ -112,6 +113,7 @@ impl Fs for Actor {
 
     fn create(&self, path: &str) -> Result<Box<dyn File>> {
         let opened = self.call("create", path, Class::Change, |system, _| {
+            system.room_for_handle(self.id)?;
             let (id, mount) = system.create(path, 0o600)?;
             Ok(Opened { handle: system.open_handle(self.id, id, None), id, mount })
         })?;
@@ -120,6 +122,7 @@ impl Fs for Actor {
 
     fn create_unnamed(&self, dir: &str) -> Result<Box<dyn File>> {
         let opened = self.call("create_unnamed", dir, Class::Change, |system, _| {
+            system.room_for_handle(self.id)?;
             let (id, mount) = system.create_unnamed(dir)?;
             Ok(Opened { handle: system.open_handle(self.id, id, None), id, mount })
         })?;
@@ -190,6 +193,7 @@ impl Fs for Actor {
         patience: Duration,
     ) -> Result<Option<Box<dyn Lock>>> {
         let handle = self.call("lock", path, Class::Lock, |system, _| {
+            system.room_for_handle(self.id)?;
             let (id, _) = system.file(path)?;
             if system.is_locked_against(id, kind) {
                 system.config.advance(patience);

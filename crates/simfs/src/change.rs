@@ -1,6 +1,8 @@
 //! Changes: names come and go, content is written, room runs out. All of it is live at once and
 //! durable later.
 
+use std::sync::Arc;
+
 use filepact_fs::{Attrs, Kind, Rename, SyncKind, Time};
 
 use crate::errno;
@@ -56,7 +58,7 @@ impl System {
             inode.logged.note(SyncKind::All, number);
             inode.meta.live.ctime = now;
         }
-        self.ledgers.add(change);
+        Arc::make_mut(&mut self.ledgers).add(change);
         if let Some(entry) = displaced {
             self.inode_mut(entry.id).nlink -= 1;
             self.reap(entry.id);

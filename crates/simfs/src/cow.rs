@@ -133,13 +133,18 @@ impl<K: Ord + Clone, V: Clone> Map<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for Map<K, V> {
+impl<K: Ord, V> FromIterator<(K, V)> for Map<K, V> {
+    /// The keys must ascend.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut map = Self::default();
-        for (key, value) in entries {
-            map.insert(key, value);
+        let mut entries = entries.into_iter().peekable();
+        let (mut chunks, mut len) = (Vec::new(), 0);
+        while entries.peek().is_some() {
+            let chunk: Vec<_> = entries.by_ref().take(CHUNK).collect();
+            debug_assert!(chunk.is_sorted_by(|(a, _), (b, _)| a < b), "keys must ascend");
+            len += chunk.len();
+            chunks.push(Arc::new(chunk));
         }
-        map
+        Self { chunks: Arc::new(chunks), len }
     }
 }
 
@@ -176,6 +181,11 @@ mod tests {
         clones.push((map, model));
         for (map, model) in clones {
             assert!(map.iter().eq(model.iter()));
+            let mut again: Map<_, _> = model.clone().into_iter().collect();
+            assert!(again.iter().eq(model.iter()) && again.len() == model.len());
+            for key in 0..400 {
+                assert_eq!(again.remove(&key), model.get(&key).copied());
+            }
         }
     }
 }

@@ -92,7 +92,7 @@ pub(crate) struct Cut<'a> {
     pub(crate) durable: &'a Names,
     /// The pending changes of names, in order.
     pub(crate) changes: Vec<&'a Change>,
-    /// Every inode with all lost that can be lost.
+    /// The inodes that can lose something, with all of it lost.
     lost: BTreeMap<Id, Arc<Inode>>,
     pub(crate) choices: BTreeMap<Id, Choices>,
     /// Two inodes have had the same number, so that different picks may look the same.
@@ -116,7 +116,6 @@ impl<'a> Cut<'a> {
         let (mut lost, mut choices) = (BTreeMap::new(), BTreeMap::new());
         for (&id, inode) in system.inodes.iter() {
             if inode.is_settled() {
-                lost.insert(id, Arc::clone(inode));
                 continue;
             }
             let mut settled = inode.as_ref().clone();
@@ -133,8 +132,9 @@ impl<'a> Cut<'a> {
         }
         let (Ledger { durable, pending }, order) = system.ledgers.of(profile);
         let changes = pending.iter().map(|(_, pending)| pending.change.as_ref()).collect();
-        let numbers: BTreeSet<u64> = lost.values().map(|inode| inode.number).collect();
-        let twins = numbers.len() < lost.len();
+        let mut numbers: Vec<u64> = system.inodes.iter().map(|(_, inode)| inode.number).collect();
+        numbers.sort_unstable();
+        let twins = numbers.windows(2).any(|two| two[0] == two[1]);
         Self { system, back, seed, order, durable, changes, lost, choices, twins }
     }
 
@@ -216,40 +216,39 @@ impl<'a> Cut<'a> {
     /// The file system with these names and nothing else that was pending.
     pub(crate) fn tree(&self, names: &Names) -> Tree {
         let names = names.pruned();
-        let mut links: BTreeMap<Id, u32> = BTreeMap::from([(ROOT, 1)]);
-        for (_, _, entry) in names.all() {
-            *links.entry(entry.id).or_default() += 1;
-        }
+        let mut linked: Vec<Id> = names.all().map(|(_, _, entry)| entry.id).chain([ROOT]).collect();
+        linked.sort_unstable();
         let mut system = self.system.clone();
         let mut numbers = BTreeSet::new();
-        let mut inodes = Map::default();
-        for (&id, &nlink) in &links {
-            let mut inode = Arc::clone(&self.lost[&id]);
+        let (mut inodes, mut open) = (Vec::with_capacity(linked.len()), Vec::new());
+        for links in linked.chunk_by(|a, b| a == b) {
+            let (id, nlink) = (links[0], links.len() as u32);
+            let lost = self.lost.get(&id).or_else(|| self.system.inodes.get(&id));
+            let mut inode = Arc::clone(lost.expect("a name holds its inode"));
             // A number that came back too early: its two owners cannot both have it.
             let is_taken = !numbers.insert(inode.number);
-            if inode.nlink != nlink
-                || inode.holds != nlink * Ledgers::COUNT
-                || inode.gone
-                || is_taken
-            {
+            let holds = nlink * Ledgers::COUNT;
+            if inode.nlink != nlink || inode.holds != holds || inode.gone || is_taken {
                 let inode = Arc::make_mut(&mut inode);
-                (inode.nlink, inode.holds, inode.gone) = (nlink, nlink * Ledgers::COUNT, false);
+                (inode.nlink, inode.holds, inode.gone) = (nlink, holds, false);
                 if is_taken {
                     inode.number = system.next_number;
                     system.next_number += 1;
                     numbers.insert(inode.number);
                 }
             }
-            inodes.insert(id, inode);
+            inodes.push((id, inode));
+            if self.choices.contains_key(&id) {
+                open.push(id);
+            }
         }
-        system.inodes = inodes;
-        system.ledgers = Ledgers::settled(&names, system.ledgers.next);
+        system.inodes = inodes.into_iter().collect();
+        system.ledgers = Arc::new(Ledgers::settled(&names, system.ledgers.next));
         system.live = names;
         system.handles = Map::default();
         let free = (3..system.next_number).filter(|number| !numbers.contains(number));
         system.free_numbers = free.map(|number| (number, ())).collect();
         system.come_back(self.back);
-        let open: Vec<Id> = links.into_keys().filter(|id| self.choices.contains_key(id)).collect();
         let count = open.iter().map(|id| self.choices[id].count()).product();
         Tree { system, open, count }
     }
@@ -313,6 +312,9 @@ impl System {
             self.boot += 1;
         }
         self.mount = self.new_mount();
+        if std::mem::take(&mut self.config.gave_up) {
+            self.config.read_only = false;
+        }
         let mounts: Vec<Id> = self.mounts.iter().map(|(id, _)| *id).collect();
         for id in mounts {
             let mount = self.new_mount();

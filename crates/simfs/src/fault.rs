@@ -1,4 +1,4 @@
-//! Faults: calls that fail, fall short or are interrupted; and damage at rest.
+//! Faults: calls that fail, fall short or are interrupted (rule 9).
 
 /// A fault to come, given to [`SimFs::fault`](crate::SimFs::fault).
 #[derive(Clone, Debug)]
@@ -44,24 +44,9 @@ pub enum FaultKind {
     ShortRead,
     /// `EINTR`, without effect.
     Interrupted,
-}
-
-/// Damage at rest, done by [`SimFs::damage`](crate::SimFs::damage).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// One bit turns.
-    FlipBit {
-        /// Of the byte.
-        offset: u64,
-        /// 0 to 7.
-        bit: u8,
-    },
-    /// The 512 bytes from `n * 512` are zeros.
-    ZeroSector(u64),
-    /// The file ends here.
-    Truncate(u64),
-    /// The name is gone.
-    Delete,
+    /// The file system gives up, as one that cannot write its log: from this call on all that changes
+    /// or syncs fails with `EROFS`, until a power cut or another mount, and reads go on.
+    GivesUp,
 }
 
 /// A fault and what it has seen.

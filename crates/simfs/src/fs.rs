@@ -173,9 +173,15 @@ impl SimFs {
         self.state().faults.clear();
     }
 
-    /// From now on every change fails with `EROFS`, as after an error that made the kernel remount.
+    /// From now on every change fails with `EROFS`, as after somebody's remount; what is pending can
+    /// still be synced. [`FaultKind::GivesUp`] is the worse case.
     pub fn set_read_only(&self, read_only: bool) {
         self.state().system.config.read_only = read_only;
+    }
+
+    /// How many files and locks a process may have open at a time; one more fails with `EMFILE`.
+    pub fn set_descriptors(&self, limit: impl Into<Option<usize>>) {
+        self.state().system.config.handles = limit.into();
     }
 
     /// Leaves this many bytes free; `None` for no limit. Files take whole pages, names take nothing
@@ -272,6 +278,12 @@ impl State {
         let text = || format!("{op} {path}{}", details());
         self.watched(text, class, |system| {
             let changes = matches!(class, Class::Change | Class::Write(..));
+            if fault == Some(FaultKind::GivesUp) {
+                (system.config.read_only, system.config.gave_up) = (true, true);
+            }
+            if system.config.gave_up && matches!(class, Class::Sync) {
+                return Err(crate::errno::ROFS);
+            }
             let twist = match fault {
                 Some(FaultKind::Interrupted) => return Err(crate::errno::INTR),
                 Some(FaultKind::Error(errno)) if matches!(class, Class::Sync) => {

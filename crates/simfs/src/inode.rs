@@ -4,6 +4,7 @@
 //! the versions that a page, the size and the attributes had since the last sync: write-back may
 //! have carried any of them to the disk, each page by itself.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -148,8 +149,11 @@ impl Data {
 
     /// All of the live bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.size as usize];
-        self.read(&mut bytes, 0, false);
+        let mut bytes = Vec::with_capacity(self.size as usize);
+        for (page, _, range) in pieces(0, self.size as usize) {
+            let content = self.live.get(&page).cloned().unwrap_or_default();
+            bytes.extend_from_slice(&content.bytes()[..range.len()]);
+        }
         bytes
     }
 
@@ -226,20 +230,43 @@ impl Data {
         }
     }
 
+    /// Each dirty page, and the size, becomes durable of itself if `is_chosen` says so.
+    pub(crate) fn write_back(&mut self, mut is_chosen: impl FnMut() -> bool) {
+        let chosen: Vec<u64> =
+            self.dirty.iter().map(|(page, _)| *page).filter(|_| is_chosen()).collect();
+        for page in chosen {
+            self.dirty.remove(&page);
+            match self.live.get(&page) {
+                Some(content) => self.durable.insert(page, content.clone()),
+                None => self.durable.remove(&page),
+            };
+        }
+        if is_chosen() {
+            self.durable_size = self.size;
+            self.sizes = Arc::default();
+        }
+    }
+
     /// Drops clean pages from the cache: they show what the disk holds.
-    pub(crate) fn evict(&mut self) {
+    pub(crate) fn evict(&mut self, mut is_chosen: impl FnMut(u64) -> bool) {
         if !self.stale {
             return;
         }
-        let mut live = self.durable.clone();
-        for (page, _) in self.dirty.iter() {
-            match self.live.get(page) {
-                Some(content) => live.insert(*page, content.clone()),
-                None => live.remove(page),
-            };
-        }
-        self.live = live;
+        let pages: BTreeSet<u64> =
+            self.live.iter().chain(self.durable.iter()).map(|(page, _)| *page).collect();
         self.stale = false;
+        for page in pages {
+            let (cached, held) = (self.live.get(&page), self.durable.get(&page).cloned());
+            let differs = cached.map(Page::hash) != held.as_ref().map(Page::hash);
+            if self.dirty.contains(&page) || !differs {
+                continue;
+            }
+            match held {
+                _ if !is_chosen(page) => self.stale = true,
+                Some(held) => drop(self.live.insert(page, held)),
+                None => drop(self.live.remove(&page)),
+            }
+        }
     }
 
     /// Whether a write would only replace bytes for which the disk has blocks already.

@@ -256,15 +256,15 @@ impl Names {
 
     /// Only the directories that can be reached from the root.
     pub(crate) fn pruned(&self) -> Self {
+        if self.dirs.iter().all(|(dir, _)| self.is_attached(*dir)) {
+            return self.clone();
+        }
         let kept: Map<Id, Dir> = self
             .dirs
             .iter()
             .filter(|(dir, _)| self.is_attached(**dir))
             .map(|(id, dir)| (*id, dir.clone()))
             .collect();
-        if kept.len() == self.dirs.len() {
-            return self.clone();
-        }
         let mut names = Self { dirs: kept, sum: 0 };
         let hashes = names.all().map(|(dir, name, entry)| {
             let spot = Spot { dir, name: Arc::clone(name) };

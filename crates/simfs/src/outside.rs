@@ -1,4 +1,4 @@
-//! The hand from outside: a user with an editor, a test that looks, a disk that decays.
+//! The hand from outside: a user with an editor, a test that looks.
 //!
 //! None of this counts as a call or meets a fault. Edits are pending like those of any process, and
 //! a record holds them; [`SimFs::write_back_all`] makes them durable. All panic where the real thing
@@ -10,10 +10,8 @@ use std::fmt::Write as _;
 
 use filepact_fs::{Kind, Rename, Stat};
 
-use crate::fault::Damage;
 use crate::fs::{Class, SimFs};
 use crate::inode::{Id, ROOT};
-use crate::page::SECTOR;
 use crate::random::hash_of;
 use crate::step::Entry;
 use crate::system::{Answer, System};
@@ -202,79 +200,16 @@ impl SimFs {
         });
     }
 
-    // The kernel
-
-    /// The file or directory at `path`, attributes and its name included, becomes durable, as
-    /// anything may at any time.
-    pub fn write_back(&self, path: &str) {
-        self.act(Class::Sync, "write_back", path, |system| system.write_back(path));
-    }
-
-    /// Everything becomes durable as it is.
-    pub fn write_back_all(&self) {
-        self.act(Class::Sync, "write_back_all", "", |system| {
-            system.write_back_all();
-            Ok(())
-        });
-    }
-
-    /// The cache drops the clean pages of a file: it shows what the disk holds.
-    pub fn evict(&self, path: &str) {
-        self.outside("evict", path, |system| {
-            let (id, _) = system.file(path)?;
-            system.inode_mut(id).data.evict();
-            Ok(())
-        });
-    }
-
-    /// The cache drops all clean pages.
-    pub fn evict_all(&self) {
-        self.outside("evict_all", "", |system| {
-            for id in system.unsettled() {
-                system.inode_mut(id).data.evict();
-            }
-            Ok(())
-        });
-    }
-
-    // Decay
-
-    /// Damages a file at rest, on the disk and in the cache. What was pending of it becomes durable
-    /// first.
-    pub fn damage(&self, path: &str, damage: Damage) {
-        self.outside("damage", path, |system| {
-            system.write_back(path)?;
-            let (id, _) = system.file(path)?;
-            let meta = system.inode(id).meta.clone();
-            let data = &mut system.inode_mut(id).data;
-            match damage {
-                Damage::FlipBit { offset, bit } => {
-                    let mut byte = [0];
-                    assert_eq!(data.read(&mut byte, offset, false), 1, "past the end of `{path}`");
-                    data.write(&[byte[0] ^ 1 << bit], offset);
-                }
-                Damage::ZeroSector(sector) => {
-                    let offset = sector * SECTOR as u64;
-                    assert!(offset < data.size, "past the end of `{path}`");
-                    let len = (data.size - offset).min(SECTOR as u64) as usize;
-                    data.write(&[0; SECTOR][..len], offset);
-                }
-                Damage::Truncate(len) => data.set_len(len),
-                Damage::Delete => system.remove(path)?,
-            }
-            if damage == Damage::Delete {
-                return system.write_back(path);
-            }
-            system.inode_mut(id).meta = meta;
-            system.write_back(path)
-        });
-    }
-
-    fn outside(&self, what: &str, path: &str, work: impl FnOnce(&mut System) -> Answer<()>) {
+    pub(crate) fn outside(
+        &self,
+        what: &str,
+        path: &str,
+        work: impl FnOnce(&mut System) -> Answer<()>,
+    ) {
         self.act(Class::Change, what, path, work);
     }
 
-    fn act(
+    pub(crate) fn act(
         &self,
         class: Class,
         what: &str,

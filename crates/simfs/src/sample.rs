@@ -21,10 +21,12 @@ impl Cut<'_> {
             sample.add(tree, &self.picks(tree, Choices::lost));
             sample.add(tree, &self.picks(tree, Choices::kept));
         }
-        let mut corners = self.corners(&kept);
+        let enough = limit - limit / 4;
+        let is_full = sample.worlds.len() >= enough;
+        let mut corners = if is_full { Vec::new() } else { self.corners(&kept) };
         random.shuffle(&mut corners);
         for corner in corners {
-            if sample.worlds.len() >= limit - limit / 4 {
+            if sample.worlds.len() >= enough {
                 break;
             }
             let names = match corner {

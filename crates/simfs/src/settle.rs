@@ -1,8 +1,10 @@
 //! Syncs and write-back: what is pending becomes durable, or a sync fails and it does not.
 
+use std::sync::Arc;
+
 use filepact_fs::SyncKind;
 
-use crate::inode::{Id, Inode};
+use crate::inode::Id;
 use crate::ledger::{Holds, Ledgers};
 use crate::step::Change;
 use crate::system::{Answer, System};
@@ -30,7 +32,7 @@ impl System {
 
     /// A failed sync of names: they stay pending, and no later sync covers them by itself.
     pub(crate) fn fail_names(&mut self, covered: impl Fn(&Change) -> bool) {
-        self.ledgers.forsake(covered);
+        Arc::make_mut(&mut self.ledgers).forsake(covered);
     }
 
     pub(crate) fn fail_sync_everything(&mut self) {
@@ -43,7 +45,7 @@ impl System {
     /// Everything pending becomes durable of itself.
     pub(crate) fn write_back_all(&mut self) {
         self.write_back_files();
-        self.ledgers = Ledgers::settled(&self.live, self.ledgers.next);
+        self.ledgers = Arc::new(Ledgers::settled(&self.live, self.ledgers.next));
         for id in self.inodes.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
             let holds = self.inode(id).nlink * Ledgers::COUNT;
             if self.inode(id).holds != holds {
@@ -57,11 +59,6 @@ impl System {
         for id in self.unsettled() {
             self.inode_mut(id).write_back();
         }
-    }
-
-    pub(crate) fn unsettled(&self) -> Vec<Id> {
-        let is_unsettled = |inode: &Inode| !inode.data.is_settled() || !inode.meta.is_settled();
-        self.inodes.iter().filter(|(_, inode)| is_unsettled(inode)).map(|(id, _)| *id).collect()
     }
 
     /// The name at this path, and the file or directory there, become durable as they are.
@@ -82,9 +79,9 @@ impl System {
     }
 
     /// Lets ledgers settle, and frees what no crash can bring back any more.
-    fn settle(&mut self, work: impl FnOnce(&mut Ledgers, &mut Holds)) {
+    pub(crate) fn settle(&mut self, work: impl FnOnce(&mut Ledgers, &mut Holds)) {
         let mut holds = Holds::new();
-        work(&mut self.ledgers, &mut holds);
+        work(Arc::make_mut(&mut self.ledgers), &mut holds);
         for (id, more) in &holds {
             let inode = self.inode_mut(*id);
             inode.holds = inode.holds.wrapping_add_signed(*more);

@@ -26,7 +26,8 @@ const NAME_MAX: usize = 255;
 pub(crate) struct System {
     pub(crate) inodes: Map<Id, Arc<Inode>>,
     pub(crate) live: Names,
-    pub(crate) ledgers: Ledgers,
+    /// Shared until something changes, since every world has them.
+    pub(crate) ledgers: Arc<Ledgers>,
     pub(crate) handles: Map<u64, Handle>,
     next_handle: u64,
     next_id: u64,
@@ -50,6 +51,10 @@ pub(crate) struct Config {
     pub(crate) read_device: bool,
     pub(crate) reuse_numbers: bool,
     pub(crate) read_only: bool,
+    /// The file system has given up: nothing that is pending becomes durable any more.
+    pub(crate) gave_up: bool,
+    /// How many handles a process may have.
+    pub(crate) handles: Option<usize>,
     pub(crate) network: Option<&'static str>,
     /// Bytes of the whole disk, whole pages of live files counted.
     pub(crate) capacity: Option<u64>,
@@ -89,6 +94,8 @@ impl System {
             read_device: true,
             reuse_numbers: true,
             read_only: false,
+            gave_up: false,
+            handles: None,
             network: None,
             capacity: None,
         };
@@ -97,7 +104,7 @@ impl System {
         Self {
             inodes: Map::from_iter([(ROOT, Arc::new(root))]),
             live: Names::new(),
-            ledgers: Ledgers::settled(&Names::new(), 0),
+            ledgers: Arc::new(Ledgers::settled(&Names::new(), 0)),
             handles: Map::default(),
             next_handle: 1,
             next_id: ROOT.0 + 1,
@@ -249,6 +256,13 @@ impl System {
     }
 
     // Handles and inodes
+
+    /// Nothing is done for want of a descriptor.
+    pub(crate) fn room_for_handle(&self, actor: u64) -> Answer<()> {
+        let Some(limit) = self.config.handles else { return Ok(()) };
+        let open = self.handles.iter().filter(|(_, held)| held.actor == actor).count();
+        if open < limit { Ok(()) } else { Err(errno::MFILE) }
+    }
 
     pub(crate) fn open_handle(&mut self, actor: u64, id: Id, lock: Option<LockKind>) -> u64 {
         let handle = self.next_handle;
