@@ -171,21 +171,17 @@ fn rescued(sim: &SimFs) -> Tree {
 /// Whether these documents are those, but for garbage in front of what was added to one.
 ///
 /// Where a disk leaves garbage in the place of an addition, nobody can tell it from what another
-/// program has added: it stays, and the addition follows it. So does a part of the addition, where the
-/// redo that wrote it behind the garbage was cut short.
+/// program has added: it stays, and the addition follows it, and also later ones that were not harmed.
+/// So does a part of the addition, where the redo that wrote it behind the garbage was cut short.
 fn holds(now: &Tree, tree: &Tree, history: &[Tree]) -> bool {
     let same = |(path, wanted): (&String, &Vec<u8>)| {
         let Some(found) = now.get(path) else { return false };
         let parts = parts(wanted, path, history);
         let [first, added @ ..] = &parts[..] else { return found.is_empty() };
-        let Some(mut rest) = found.strip_prefix(&first[..]) else { return false };
-        let Some((last, others)) = added.split_last() else { return rest.is_empty() };
-        for part in others {
-            let at = rest.windows(part.len()).position(|window| window == part);
-            let Some(at) = at else { return false };
-            rest = &rest[at + part.len()..];
-        }
-        rest.ends_with(last)
+        found == wanted
+            || found.starts_with(first)
+                && !added.is_empty()
+                && added.iter().all(|part| found.windows(part.len()).any(|window| window == part))
     };
     now.len() == tree.len() && tree.iter().all(same)
 }
