@@ -66,3 +66,13 @@ fn rule_5_hostile_loses_nothing_that_is_synced() {
     actor.sync_dir("").unwrap();
     assert_eq!(bodies_under(&sim, HOSTILE), texts(&["a=2 b=1 f=3"]));
 }
+
+#[test]
+fn rule_5_hostile_a_file_may_outlive_the_removal_of_the_directory_that_it_left() {
+    let (sim, actor) = durable(&[("from/a", b"1"), ("to/b", b"")]);
+    actor.rename("from/a", "to/a", Rename::NoReplace).unwrap();
+    sim.remove("from");
+    actor.sync_dir("").unwrap();
+    assert_eq!(names_under(&sim, HOSTILE), texts(&["to/b", "to/a to/b"]));
+    assert_eq!(names_under(&sim, PAGES), texts(&["to/a to/b"]));
+}

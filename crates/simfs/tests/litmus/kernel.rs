@@ -88,8 +88,12 @@ fn rule_8_the_cache_may_drop_clean_pages_one_by_one() {
 
 #[test]
 fn rule_8_the_cache_keeps_what_is_dirty() {
-    let (sim, actor) = durable(&[("f", b"old")]);
-    actor.open("f", Access::Write).unwrap().write_at(b"new", 0).unwrap();
+    let (sim, actor) = durable(&[("f", &[0; 2 * PAGE])]);
+    let file = actor.open("f", Access::Write).unwrap();
+    file.write_at(&[1; PAGE], 0).unwrap();
+    fault(&sim, "sync", FaultKind::Error(errno::IO), 1, false);
+    file.sync(SyncKind::Data).unwrap_err();
+    file.write_at(&[2; PAGE], PAGE as u64).unwrap();
     sim.evict_all();
-    assert_eq!(sim.read("f").unwrap(), b"new");
+    assert_eq!(sim.read("f").unwrap(), [[0; PAGE], [2; PAGE]].concat());
 }

@@ -36,6 +36,18 @@ fn rule_6_a_synced_directory_keeps_what_its_entries_rest_on() {
 }
 
 #[test]
+fn rule_6_a_removed_directory_stays_removed_once_its_parent_is_synced() {
+    let (sim, actor) = durable(&[("d/f", b"")]);
+    actor.unlink("d/f").unwrap();
+    sim.remove("d");
+    actor.sync_dir("").unwrap();
+    for profile in Profile::ALL {
+        assert_eq!(all(&sim.world(), profile).len(), 1, "{profile}");
+        assert!(all(&sim.world(), profile)[0].stat("d").is_none(), "{profile}");
+    }
+}
+
+#[test]
 fn rule_6_sync_everything_leaves_nothing_pending() {
     let (sim, actor) = durable(&[]);
     actor.make_dir("d", 0o755).unwrap();
