@@ -8,11 +8,13 @@
 //! - [`serial`]: are transactions of several processes strictly serializable?
 //! - [`processes`]: several real processes share a store on a real disk, and are killed.
 //! - [`interleave`]: several processes take turns at every call, as a seed or a script says.
+//! - [`mutants`]: the tests tested: what goes red when a sync, a check or an order is taken out?
 
 pub mod crash;
 pub mod history;
 pub mod interleave;
 pub mod meanwhile;
+pub mod mutants;
 pub mod processes;
 pub mod serial;
 pub mod steps;

@@ -1,0 +1,186 @@
+//! Takes out each sync, check and order of the protocol, one at a time, and shows which test goes red.
+//!
+//! `cargo run -p filepact-tests --bin mutants -- [--list] [--copy] [--only NAME,...] [--quick] [--jobs N]
+//! [--limit SECONDS] [--write-table]`
+//!
+//! `--list` names the mutations, `--copy` only makes the mutated tree (`target/mutants/tree`), `--only`
+//! takes names of mutations and of lists, `--quick` leaves out the tests that take minutes.
+//!
+//! Ends with 1 if a mutation that should go red stays green, or the other way round, or goes red by
+//! other tests than its entry says.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use filepact_tests::mutants::run::{Effort, Outcome, try_all, try_mutation};
+use filepact_tests::mutants::{Mutation, all, root, table, tree};
+
+struct Arguments {
+    list: bool,
+    copy: bool,
+    only: Vec<String>,
+    effort: Effort,
+    jobs: usize,
+    limit: Duration,
+    write_table: bool,
+}
+
+fn main() -> ExitCode {
+    match arguments().and_then(|arguments| run(&arguments)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut arguments = Arguments {
+        list: false,
+        copy: false,
+        only: Vec::new(),
+        effort: Effort::Whole,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        limit: Duration::from_secs(240),
+        write_table: false,
+    };
+    let mut given = std::env::args().skip(1);
+    while let Some(argument) = given.next() {
+        let mut value = || given.next().ok_or(format!("{argument} needs a value"));
+        match &*argument {
+            "--list" => arguments.list = true,
+            "--copy" => arguments.copy = true,
+            "--only" => arguments.only.extend(value()?.split(',').map(str::to_owned)),
+            "--quick" => arguments.effort = Effort::Quick,
+            "--jobs" => arguments.jobs = number(&value()?)?,
+            "--limit" => arguments.limit = Duration::from_secs(number(&value()?)? as u64),
+            "--write-table" => arguments.write_table = true,
+            other => return Err(format!("nobody knows {other}")),
+        }
+    }
+    if arguments.write_table && !(arguments.only.is_empty() && arguments.effort == Effort::Whole) {
+        return Err("the table is written of all mutations, by all tests".to_owned());
+    }
+    Ok(arguments)
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+fn run(arguments: &Arguments) -> Result<bool, String> {
+    let root = root();
+    let mutations = all(&root)?;
+    if arguments.list {
+        for mutation in &mutations {
+            println!("{:<40} {:<12} {}", mutation.name, mutation.step, mutation.what);
+        }
+        return Ok(true);
+    }
+    let chosen = chosen(&mutations, &arguments.only)?;
+    let folder = root.join("target/mutants");
+    let began = Instant::now();
+    tree::copy(&root, &folder.join("tree"), &mutations)?;
+    if arguments.copy {
+        return Ok(true);
+    }
+    let binaries = tree::build(&folder.join("tree"), &folder.join("target"))?;
+    println!("{} mutations woven and built in {} s", mutations.len(), began.elapsed().as_secs());
+
+    let whole = arguments.only.is_empty();
+    if whole {
+        let began = Instant::now();
+        match try_all(&binaries, 0, arguments.effort, arguments.limit)? {
+            Outcome::Green(tests) => {
+                let seconds = began.elapsed().as_secs();
+                println!("with none in force {tests} tests are green in {seconds} s");
+            }
+            Outcome::Red(tests) => return Err(format!("without any mutation: {tests:?}")),
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.jobs {
+            scope.spawn(|| {
+                while let Some((number, mutation)) = chosen.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let began = Instant::now();
+                    let of = (*number, *mutation);
+                    let outcome = try_mutation(&binaries, of, arguments.effort, arguments.limit);
+                    tell(mutation, &outcome, began.elapsed());
+                    outcomes.lock().expect("no thread panics").push((*number, outcome));
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().expect("no thread panics");
+    outcomes.sort_by_key(|(number, _)| *number);
+    let (mut rows, mut unexpected) = (Vec::new(), Vec::new());
+    for (number, outcome) in &outcomes {
+        let (mutation, outcome) = (&mutations[number - 1], outcome.as_ref()?);
+        if !is_expected(mutation, outcome) {
+            unexpected.push(mutation.name.as_str());
+        }
+        rows.push((mutation, outcome));
+    }
+    println!(
+        "{} mutations in {} s, {} not as their entries say: {}",
+        rows.len(),
+        began.elapsed().as_secs(),
+        unexpected.len(),
+        unexpected.join(",")
+    );
+    if arguments.write_table && unexpected.is_empty() {
+        let path = root.join("docs/mutations.md");
+        std::fs::write(&path, table::page(&rows)).map_err(|error| format!("{path:?}: {error}"))?;
+    }
+    Ok(unexpected.is_empty())
+}
+
+fn chosen<'a>(
+    mutations: &'a [Mutation],
+    only: &[String],
+) -> Result<Vec<(usize, &'a Mutation)>, String> {
+    for name in only {
+        if !mutations.iter().any(|mutation| is_named(mutation, name)) {
+            return Err(format!("there is no mutation `{name}`"));
+        }
+    }
+    let numbered = (1..).zip(mutations);
+    Ok(numbered
+        .filter(|(_, mutation)| {
+            only.is_empty() || only.iter().any(|name| is_named(mutation, name))
+        })
+        .collect())
+}
+
+/// By its name, or with all others of its list.
+fn is_named(mutation: &Mutation, name: &str) -> bool {
+    mutation.name == name || mutation.area == name
+}
+
+fn is_expected(mutation: &Mutation, outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Green(_) => mutation.green.is_some(),
+        Outcome::Red(tests) => {
+            let known = |test: &String| mutation.red.iter().any(|red| test.starts_with(red));
+            tests.iter().any(known)
+        }
+    }
+}
+
+fn tell(mutation: &Mutation, outcome: &Result<Outcome, String>, took: Duration) {
+    let said = match outcome {
+        Ok(Outcome::Red(tests)) => format!("red: {}", tests.join(", ")),
+        Ok(Outcome::Green(tests)) => format!("GREEN in {tests} tests"),
+        Err(error) => error.clone(),
+    };
+    let expected = outcome.as_ref().is_ok_and(|outcome| is_expected(mutation, outcome));
+    let mark = if expected { " " } else { "!" };
+    println!("{mark} {:<40} {:>4} s  {said}", mutation.name, took.as_secs());
+}
