@@ -357,6 +357,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_wrote_last_the_next_write_leaves_that_slot_alone() {
+        let (_dir, fs) = Faulty::temp();
+        let mut first = StateFile::create(&*fs).unwrap();
+        for others in 0..2 {
+            first.write(&state(5)).unwrap();
+            let mut second = StateFile::open(&*fs).unwrap().unwrap();
+            (0..=others).for_each(|_| second.write(&state(6)).unwrap());
+            first.refresh().unwrap();
+            fs.cut_next_write(100);
+            assert!(first.write(&state(7)).is_err());
+            assert_eq!(first.read().unwrap().unwrap().state, state(6));
+        }
+    }
+
+    #[test]
     fn attack_40_slots_that_are_written_while_they_are_read_are_read_again() {
         let mut readings = ["torn, old", "new, torn", "new, new", "new, new", "newer"].into_iter();
         let read = until_two_agree(|| Ok(readings.next().unwrap()));

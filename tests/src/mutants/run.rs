@@ -22,14 +22,12 @@ pub struct Binary {
     path: PathBuf,
 }
 
+/// The tests that hold one sync, check or order each: they are the first to be asked.
+const GUARDS: [&str; 3] = ["guards::", "heal::", "failed::"];
+
 /// The tests that take longer than all others together. They are begun when all others are green.
-const SLOW: [&str; 5] = [
-    "crash::",
-    "serial::",
-    "model::",
-    "attacks::attack_5_",
-    "attacks::attacks_10_and_28_",
-];
+const SLOW: [&str; 5] =
+    ["crash::", "serial::", "model::", "attacks::attack_5_", "attacks::attacks_10_and_28_"];
 
 /// What becomes of the tests with a mutation in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +50,15 @@ impl Binary {
             _ => return None,
         };
         Some(Self { name, folder, path })
+    }
+
+    /// Its place in the order in which binaries are tried.
+    pub fn rank(&self) -> u8 {
+        match self.name.as_str() {
+            "fs" | "journal" | "commit" | "recovery" | "store" => 0,
+            "" => 1,
+            _ => 2,
+        }
     }
 
     fn full_name(&self, test: &str) -> String {
@@ -199,17 +206,22 @@ pub fn try_all(
     effort: Effort,
     limit: Duration,
 ) -> Result<Outcome, String> {
-    let skip: Vec<&str> = SLOW.iter().flat_map(|slow| ["--skip", slow]).collect();
-    let mut green = 0;
+    let skipped = GUARDS.iter().chain(&SLOW).flat_map(|part| ["--skip", part]);
+    let others: Vec<&str> = skipped.collect();
+    let mut runs: Vec<(&Binary, &[&str], Duration)> = Vec::new();
     for binary in binaries {
-        match binary.run(number, &skip, true, limit)? {
-            Outcome::Green(more) => green += more,
-            red => return Ok(red),
+        match binary.name.is_empty() {
+            true => runs.extend([(binary, &GUARDS[..], limit), (binary, &others[..], limit)]),
+            false => runs.push((binary, &[], limit)),
         }
     }
-    let across = binaries.iter().find(|binary| binary.name.is_empty());
-    if let (Some(across), Effort::Whole) = (across, effort) {
-        match across.run(number, &SLOW, true, 8 * limit)? {
+    if effort == Effort::Whole {
+        let across = binaries.iter().filter(|binary| binary.name.is_empty());
+        runs.extend(across.map(|binary| (binary, &SLOW[..], 8 * limit)));
+    }
+    let mut green = 0;
+    for (binary, arguments, limit) in runs {
+        match binary.run(number, arguments, true, limit)? {
             Outcome::Green(more) => green += more,
             red => return Ok(red),
         }

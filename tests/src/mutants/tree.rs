@@ -141,7 +141,7 @@ pub fn build(folder: &Path, target: &Path) -> Result<Vec<Binary>, String> {
         let package = manifest.parent().unwrap_or(folder).to_owned();
         binaries.extend(Binary::new(package, &target.name, &target.kind, path));
     }
-    // Unit tests first: they are the lowest layer that can tell, and take no time.
-    binaries.sort_by_key(|binary| (binary.name.is_empty(), binary.name.clone()));
+    // Unit tests first, the lowest layer that can tell; at the end what real processes do by chance.
+    binaries.sort_by_key(|binary| (binary.rank(), binary.name.clone()));
     Ok(binaries)
 }
