@@ -15,21 +15,22 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use filepact_tests::mutants::run::{Effort, Outcome, try_all, try_mutation};
+use filepact_tests::mutants::run::{self, Outcome};
+use filepact_tests::mutants::trace::Trace;
 use filepact_tests::mutants::{Mutation, all, root, table, tree};
 
 struct Arguments {
     list: bool,
     copy: bool,
     only: Vec<String>,
-    effort: Effort,
+    slow: bool,
     jobs: usize,
     limit: Duration,
     write_table: bool,
 }
 
 fn main() -> ExitCode {
-    match arguments().and_then(|arguments| run(&arguments)) {
+    match arguments().and_then(|arguments| run_all(&arguments)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -44,7 +45,7 @@ fn arguments() -> Result<Arguments, String> {
         list: false,
         copy: false,
         only: Vec::new(),
-        effort: Effort::Quick,
+        slow: false,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         limit: Duration::from_secs(240),
         write_table: false,
@@ -56,7 +57,7 @@ fn arguments() -> Result<Arguments, String> {
             "--list" => arguments.list = true,
             "--copy" => arguments.copy = true,
             "--only" => arguments.only.extend(value()?.split(',').map(str::to_owned)),
-            "--slow" => arguments.effort = Effort::Whole,
+            "--slow" => arguments.slow = true,
             "--jobs" => arguments.jobs = number(&value()?)?,
             "--limit" => arguments.limit = Duration::from_secs(number(&value()?)? as u64),
             "--write-table" => arguments.write_table = true,
@@ -73,7 +74,7 @@ fn number(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("{text} is no number"))
 }
 
-fn run(arguments: &Arguments) -> Result<bool, String> {
+fn run_all(arguments: &Arguments) -> Result<bool, String> {
     let root = root();
     let mutations = all(&root)?;
     if arguments.list {
@@ -92,39 +93,28 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let binaries = tree::build(&folder.join("tree"), &folder.join("target"))?;
     println!("{} mutations woven and built in {} s", mutations.len(), began.elapsed().as_secs());
 
-    let whole = arguments.only.is_empty();
-    if whole {
+    let limit = arguments.limit;
+    let (seen, rest): (Vec<_>, Vec<_>) =
+        each(&chosen, (arguments.jobs, false), |of| run::try_expected(&binaries, of, limit))?
+            .into_iter()
+            .partition(|(_, outcome)| matches!(outcome, Outcome::Red(_)));
+    let mut outcomes = seen;
+    if !rest.is_empty() || arguments.only.is_empty() {
         let began = Instant::now();
-        match try_all(&binaries, 0, arguments.effort, arguments.limit)? {
-            Outcome::Green(tests) => {
-                let seconds = began.elapsed().as_secs();
-                println!("with none in force {tests} tests are green in {seconds} s");
-            }
-            Outcome::Red(tests) => return Err(format!("without any mutation: {tests:?}")),
-        }
+        let traces = folder.join("traces");
+        let trace = Trace::of(&binaries, &traces, arguments.slow, arguments.jobs, limit)?;
+        let (tests, seconds) = (trace.tests(), began.elapsed().as_secs());
+        println!("with none in force {tests} tests are green in {seconds} s");
+        let rest: Vec<_> = rest.into_iter().map(|(n, _)| (n, &mutations[n - 1])).collect();
+        let found = each(&rest, (arguments.jobs, true), |(number, _)| {
+            trace.try_reaching(&binaries, number, if arguments.slow { 8 * limit } else { limit })
+        })?;
+        outcomes.extend(found);
     }
-    let next = AtomicUsize::new(0);
-    let outcomes = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.jobs {
-            scope.spawn(|| {
-                while let Some((number, mutation)) =
-                    chosen.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    let began = Instant::now();
-                    let of = (*number, *mutation);
-                    let outcome = try_mutation(&binaries, of, arguments.effort, arguments.limit);
-                    tell(mutation, &outcome, began.elapsed());
-                    outcomes.lock().expect("no thread panics").push((*number, outcome));
-                }
-            });
-        }
-    });
-    let mut outcomes = outcomes.into_inner().expect("no thread panics");
     outcomes.sort_by_key(|(number, _)| *number);
     let (mut rows, mut unexpected) = (Vec::new(), Vec::new());
     for (number, outcome) in &outcomes {
-        let (mutation, outcome) = (&mutations[number - 1], outcome.as_ref()?);
+        let mutation = &mutations[number - 1];
         if !is_expected(mutation, outcome) {
             unexpected.push(mutation.name.as_str());
         }
@@ -142,6 +132,33 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         std::fs::write(&path, table::page(&rows)).map_err(|error| format!("{path:?}: {error}"))?;
     }
     Ok(unexpected.is_empty())
+}
+
+/// Tries each of these mutations, and tells what became of it if that is the last word.
+fn each(
+    mutations: &[(usize, &Mutation)],
+    (jobs, last): (usize, bool),
+    attempt: impl Fn((usize, &Mutation)) -> Result<Outcome, String> + Sync,
+) -> Result<Vec<(usize, Outcome)>, String> {
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(of) = mutations.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let began = Instant::now();
+                    let outcome = attempt(*of);
+                    // What stays green is tried again.
+                    if last || !matches!(outcome, Ok(Outcome::Green(_))) {
+                        tell(of.1, &outcome, began.elapsed());
+                    }
+                    let outcome = outcome.map(|outcome| (of.0, outcome));
+                    outcomes.lock().expect("no thread panics").push(outcome);
+                }
+            });
+        }
+    });
+    outcomes.into_inner().expect("no thread panics").into_iter().collect()
 }
 
 fn chosen<'a>(

@@ -12,11 +12,15 @@ use std::path::{Path, PathBuf};
 pub mod parse;
 pub mod run;
 pub mod table;
+pub mod trace;
 pub mod tree;
 pub mod weave;
 
 /// The variable that names the mutation in force, by its number.
 pub const VARIABLE: &str = "FILEPACT_MUTANT";
+
+/// The variable that names a file for the numbers of all mutations whose place is reached.
+pub const TRACE: &str = "FILEPACT_MUTANT_TRACE";
 
 /// One thing that is taken out, or turned round.
 #[derive(Clone, Debug, PartialEq, Eq)]

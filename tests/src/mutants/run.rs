@@ -2,14 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{Mutation, VARIABLE};
+use super::{Mutation, TRACE, VARIABLE};
 
 /// A test binary.
 #[derive(Clone, Debug)]
@@ -22,11 +22,8 @@ pub struct Binary {
     path: PathBuf,
 }
 
-/// The tests that hold one sync, check or order each: they are the first to be asked.
-const GUARDS: [&str; 3] = ["guards::", "heal::", "failed::"];
-
-/// The tests that take longer than all others together. They are begun when all others are green.
-const SLOW: [&str; 5] =
+/// The tests that take longer than all others together.
+pub(super) const SLOW: [&str; 5] =
     ["crash::", "serial::", "model::", "attacks::attack_5_", "attacks::attacks_10_and_28_"];
 
 /// What becomes of the tests with a mutation in force.
@@ -52,31 +49,34 @@ impl Binary {
         Some(Self { name, folder, path })
     }
 
-    /// Its place in the order in which binaries are tried.
-    pub fn rank(&self) -> u8 {
-        match self.name.as_str() {
-            "fs" | "journal" | "commit" | "recovery" | "store" => 0,
-            "" => 1,
-            _ => 2,
-        }
+    /// The names of its tests.
+    pub(super) fn tests(&self) -> Result<Vec<String>, String> {
+        let output = Command::new(&self.path).arg("--list").output();
+        let output = output.map_err(|error| format!("{:?}: {error}", self.path))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().filter_map(|line| Some(line.strip_suffix(": test")?.to_owned())).collect())
     }
 
-    fn full_name(&self, test: &str) -> String {
+    pub(super) fn full_name(&self, test: &str) -> String {
         if self.name.is_empty() { test.to_owned() } else { format!("{} {test}", self.name) }
     }
 
-    /// Runs the tests that these arguments choose. Ends with the first failure if `first` says so, and
-    /// with what runs when the limit is over.
-    fn run(
+    /// Runs these tests. Ends with the first failure if `first` says so, and with what runs when the
+    /// limit is over.
+    pub(super) fn run(
         &self,
         number: usize,
-        arguments: &[&str],
+        tests: &[&str],
         first: bool,
         limit: Duration,
+        trace: Option<&Path>,
     ) -> Result<Outcome, String> {
         let mut command = Command::new(&self.path);
-        command.current_dir(&self.folder).args(arguments).args(["--test-threads", "1"]);
+        command.current_dir(&self.folder).args(tests).args(["--exact", "--test-threads", "1"]);
         command.env(VARIABLE, number.to_string()).env("RUST_BACKTRACE", "0");
+        if let Some(trace) = trace {
+            command.env(TRACE, trace);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // Tests start processes of their own, which end with their group.
         command.process_group(0);
@@ -158,73 +158,26 @@ pub fn source_of(test: &str) -> (String, &str) {
     (folder, name)
 }
 
-/// How much is tried where what is expected to go red stays green.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// All tests but those that take minutes.
-    Quick,
-    /// All tests.
-    Whole,
-}
-
-/// Runs the tests that are expected to go red, and if none does, all others until one does.
+/// Runs the tests that are expected to go red.
 ///
 /// # Errors
 /// If a test binary cannot be run.
-pub fn try_mutation(
+pub fn try_expected(
     binaries: &[Binary],
     (number, mutation): (usize, &Mutation),
-    effort: Effort,
     limit: Duration,
 ) -> Result<Outcome, String> {
-    let mut red = Vec::new();
+    let (mut red, mut green) = (Vec::new(), 0);
     for binary in binaries {
         let names = mutation.red.iter().map(|test| split(test));
-        let mut arguments: Vec<&str> =
+        let tests: Vec<&str> =
             names.filter(|(of, _)| *of == binary.name).map(|(_, name)| name).collect();
-        if arguments.is_empty() {
-            continue;
-        }
-        arguments.push("--exact");
-        if let Outcome::Red(found) = binary.run(number, &arguments, false, limit)? {
-            red.extend(found);
-        }
-    }
-    if !red.is_empty() {
-        return Ok(Outcome::Red(red));
-    }
-    try_all(binaries, number, effort, limit)
-}
-
-/// Runs all tests until one goes red; those that take long at the end.
-///
-/// # Errors
-/// If a test binary cannot be run.
-pub fn try_all(
-    binaries: &[Binary],
-    number: usize,
-    effort: Effort,
-    limit: Duration,
-) -> Result<Outcome, String> {
-    let skipped = GUARDS.iter().chain(&SLOW).flat_map(|part| ["--skip", part]);
-    let others: Vec<&str> = skipped.collect();
-    let mut runs: Vec<(&Binary, &[&str], Duration)> = Vec::new();
-    for binary in binaries {
-        match binary.name.is_empty() {
-            true => runs.extend([(binary, &GUARDS[..], limit), (binary, &others[..], limit)]),
-            false => runs.push((binary, &[], limit)),
+        if !tests.is_empty() {
+            match binary.run(number, &tests, false, limit, None)? {
+                Outcome::Red(more) => red.extend(more),
+                Outcome::Green(more) => green += more,
+            }
         }
     }
-    if effort == Effort::Whole {
-        let across = binaries.iter().filter(|binary| binary.name.is_empty());
-        runs.extend(across.map(|binary| (binary, &SLOW[..], 8 * limit)));
-    }
-    let mut green = 0;
-    for (binary, arguments, limit) in runs {
-        match binary.run(number, arguments, true, limit)? {
-            Outcome::Green(more) => green += more,
-            red => return Ok(red),
-        }
-    }
-    Ok(Outcome::Green(green))
+    Ok(if red.is_empty() { Outcome::Green(green) } else { Outcome::Red(red) })
 }

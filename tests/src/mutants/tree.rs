@@ -142,6 +142,11 @@ pub fn build(folder: &Path, target: &Path) -> Result<Vec<Binary>, String> {
         binaries.extend(Binary::new(package, &target.name, &target.kind, path));
     }
     // Unit tests first, the lowest layer that can tell; at the end what real processes do by chance.
-    binaries.sort_by_key(|binary| (binary.rank(), binary.name.clone()));
+    let rank = |binary: &Binary| match binary.name.as_str() {
+        "" => 1,
+        "fork" | "on_disk" => 2,
+        _ => 0,
+    };
+    binaries.sort_by_key(|binary| (rank(binary), binary.name.clone()));
     Ok(binaries)
 }

@@ -6,7 +6,7 @@
 //! stands, with the question in place of that word and what was there in place of `ORIGINAL`: for
 //! patterns, which no `if` can be put around.
 
-use super::{Mutation, VARIABLE};
+use super::{Mutation, TRACE, VARIABLE};
 
 /// The file that holds the question, in the copy of the tree alone.
 pub const QUESTION_FILE: &str = "crates/fs/src/mutant.rs";
@@ -17,13 +17,32 @@ pub const QUESTION_PARENT: &str = "crates/fs/src/lib.rs";
 /// What is added to [`QUESTION_PARENT`].
 pub const QUESTION_MODULE: &str = "\n#[doc(hidden)]\npub mod mutant;\n";
 
-/// The content of [`QUESTION_FILE`].
+/// The content of [`QUESTION_FILE`]. Where the second variable names a file, each number that is asked
+/// for is written there once.
 pub fn question_source() -> String {
     format!(
-        "#[must_use]\npub fn is(number: usize) -> bool {{\n    \
-         static NUMBER: std::sync::OnceLock<usize> = std::sync::OnceLock::new();\n    \
-         *NUMBER.get_or_init(|| std::env::var(\"{VARIABLE}\")\
-         .map_or(0, |number| number.parse().expect(\"a number\"))) == number\n}}\n"
+        r#"
+use std::io::Write;
+use std::sync::OnceLock;
+use std::sync::atomic::{{AtomicBool, Ordering}};
+
+static REACHED: [AtomicBool; 4096] = [const {{ AtomicBool::new(false) }}; 4096];
+
+#[must_use]
+pub fn is(number: usize) -> bool {{
+    static NUMBER: OnceLock<usize> = OnceLock::new();
+    static TRACE: OnceLock<Option<std::ffi::OsString>> = OnceLock::new();
+    if let Some(path) = TRACE.get_or_init(|| std::env::var_os("{TRACE}"))
+        && !REACHED[number].swap(true, Ordering::Relaxed)
+    {{
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let written = file.and_then(|mut file| file.write_all(format!("{{number}}\n").as_bytes()));
+        written.expect("the trace can be written");
+    }}
+    let asked = || std::env::var("{VARIABLE}").map_or(0, |text| text.parse().expect("a number"));
+    *NUMBER.get_or_init(asked) == number
+}}
+"#
     )
 }
 
@@ -83,12 +102,15 @@ fn weave_part(
             let (one, other) = (&first.mutation.name, &torn.mutation.name);
             return Err(format!("`{one}` and `{other}` overlap"));
         }
-        let verbatim = |cut: &Cut<'_>| cut.mutation.with.contains("MUTANT");
-        if let (Some(hides), Some(hidden)) = (same.iter().find(|cut| verbatim(cut)), within.first())
-            && !hides.mutation.with.contains("ORIGINAL")
-        {
-            let (one, other) = (&hides.mutation.name, &hidden.mutation.name);
-            return Err(format!("`{one}` hides `{other}`"));
+        for (at, cut) in same.iter().enumerate() {
+            let with = &cut.mutation.with;
+            if let Some(hidden) = same[..at].iter().chain(within).next()
+                && with.contains("MUTANT")
+                && !with.contains("ORIGINAL")
+            {
+                let (one, other) = (&cut.mutation.name, &hidden.mutation.name);
+                return Err(format!("`{one}` hides `{other}`: it has no ORIGINAL"));
+            }
         }
         woven.push_str(&text[at..first.start]);
         let original = weave_part(question, text, (first.start, first.end), within)?;
@@ -165,5 +187,7 @@ mod tests {
         woven("g();", &[mutation("", "f();", "", "")]).expect_err("not at all");
         let overlapping = [mutation("", "a + b", "", "1"), mutation("", "b + c", "", "2")];
         woven("a + b + c", &overlapping).expect_err("they overlap");
+        let hiding = [mutation("", "f(x);", "", "g(MUTANT);"), mutation("f(", "x", ")", "y")];
+        woven("f(x);", &hiding).expect_err("the second could never be in force");
     }
 }

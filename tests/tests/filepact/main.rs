@@ -26,6 +26,8 @@ mod guards;
 mod heal;
 /// The machine that lets processes take turns at every call.
 mod interleave;
+/// What no other test noticed when a single line was taken out.
+mod lines;
 /// Any sequence of transactions equals a map.
 mod model;
 /// Several processes share a store.
