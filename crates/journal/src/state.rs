@@ -358,16 +358,16 @@ mod tests {
 
     #[test]
     fn whoever_wrote_last_the_next_write_leaves_that_slot_alone() {
-        let (_dir, fs) = Faulty::temp();
-        let mut first = StateFile::create(&*fs).unwrap();
-        for others in 0..2 {
+        for others in 1..=3 {
+            let (_dir, fs) = Faulty::temp();
+            let mut first = StateFile::create(&*fs).unwrap();
             first.write(&state(5)).unwrap();
             let mut second = StateFile::open(&*fs).unwrap().unwrap();
-            (0..=others).for_each(|_| second.write(&state(6)).unwrap());
+            (6..6 + others).for_each(|synced| second.write(&state(synced)).unwrap());
             first.refresh().unwrap();
             fs.cut_next_write(100);
-            assert!(first.write(&state(7)).is_err());
-            assert_eq!(first.read().unwrap().unwrap().state, state(6));
+            assert!(first.write(&state(99)).is_err());
+            assert_eq!(first.read().unwrap().unwrap().state, state(5 + others), "{others} writes");
         }
     }
 

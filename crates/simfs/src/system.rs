@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) reuse_numbers: bool,
     pub(crate) read_only: bool,
     pub(crate) network: Option<&'static str>,
+    /// Whether the system tells the unique id of a mount.
+    pub(crate) mount_ids: bool,
     /// Bytes of the whole disk, whole pages of live files counted.
     pub(crate) capacity: Option<u64>,
 }
@@ -98,6 +100,7 @@ impl System {
             reuse_numbers: true,
             read_only: false,
             network: None,
+            mount_ids: true,
             capacity: None,
         };
         let mut root = Inode::new(2, Kind::Dir, 0o755, config.clock);

@@ -6,6 +6,8 @@
 //! green is a missing test, or a line that nothing needs, and has to say why ([`Mutation::green`]).
 //! `cargo run -p filepact-tests --bin mutants` does it, and writes `docs/mutations.md` ([`table`]).
 
+#![allow(clippy::disallowed_methods, reason = "it copies and reads sources, and no store")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

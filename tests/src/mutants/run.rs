@@ -61,8 +61,8 @@ impl Binary {
         if self.name.is_empty() { test.to_owned() } else { format!("{} {test}", self.name) }
     }
 
-    /// Runs these tests. Ends with the first failure if `first` says so, and with what runs when the
-    /// limit is over.
+    /// Runs these tests. Ends with the first failure if `first` says so, and with a test that takes
+    /// longer than the limit.
     pub(super) fn run(
         &self,
         number: usize,
@@ -91,7 +91,8 @@ impl Binary {
     }
 
     fn watch(&self, child: &mut Child, first: bool, limit: Duration) -> Outcome {
-        let deadline = Instant::now() + limit;
+        // For each test anew.
+        let mut deadline = Instant::now() + limit;
         let (to_here, lines) = channel();
         let stdout = child.stdout.take().expect("it is piped");
         // It ends with the output.
@@ -112,6 +113,7 @@ impl Binary {
             };
             match lines.recv_timeout(left) {
                 Ok(line) => {
+                    deadline = Instant::now() + limit;
                     let test = line.strip_prefix("test ").unwrap_or_default();
                     if let Some(name) = test.strip_suffix(" ... FAILED") {
                         red.push(self.full_name(name));
