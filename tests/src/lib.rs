@@ -10,12 +10,14 @@
 //! - [`processes`]: several real processes share a store on a real disk, and are killed.
 //! - [`random`]: long random histories: faults, deaths, edits and power cuts, judged and shrunk.
 //! - [`interleave`]: several processes take turns at every call, as a seed or a script says.
+//! - [`mutants`]: the tests tested: what goes red when a sync, a check or an order is taken out?
 
 pub mod crash;
 pub mod fuzz;
 pub mod history;
 pub mod interleave;
 pub mod meanwhile;
+pub mod mutants;
 pub mod processes;
 pub mod random;
 pub mod serial;

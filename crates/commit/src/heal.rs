@@ -15,8 +15,9 @@ use crate::publication::note_stamp;
 use crate::stage::{Dress, owner, place, stage_again};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Rescued, STAGE, Swap, View, Writer, is_plainly_was, remove_document, rescue,
-    settle_leftover, stage_body_path as in_stage, stage_name_record,
+    CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, is_plainly_was,
+    remove_document, rescue, settle_leftover, stage_body_path as in_stage, stage_name_record,
+    sync_documents,
 };
 
 impl Writer {
@@ -64,7 +65,12 @@ impl Writer {
             let own = word.said.put().map(|put| put.hash);
             tell(settle_leftover(fs, &at, swap_of(path, word, base), own, |_, _| Ok(false))?);
         }
-        self.sync_published(&in_flight).map_err(|(_, error)| error)?;
+        if self.limits.durability == Durability::Files {
+            // What stands there now was staged here, and nobody has synced it. The mark: an error
+            // must not be lost with us.
+            let healed = || sync_documents(fs, in_flight.iter().map(|(path, _)| path));
+            Mark::around(fs, healed)?;
+        }
         self.counters.heal(words().count(), inner.state.committed.seq);
         inner.unsettled = Some(inner.state.committed.seq);
         inner.state.published = inner.state.committed.clone();

@@ -169,7 +169,7 @@ impl Writer {
 
     /// With `Files` the names are durable before the commit is acknowledged, and what was added to
     /// documents in place. The bodies of all others are since C5.
-    pub(crate) fn sync_published(&self, words: &Words) -> Result<(), (String, FsError)> {
+    fn sync_published(&self, words: &Words) -> Result<(), (String, FsError)> {
         if self.limits.durability != Durability::Files {
             return Ok(());
         }

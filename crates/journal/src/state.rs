@@ -374,6 +374,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_wrote_last_the_next_write_leaves_that_slot_alone() {
+        for others in 1..=3 {
+            let (_dir, fs) = Faulty::temp();
+            let mut first = StateFile::create(&*fs).unwrap();
+            first.write(&state(5)).unwrap();
+            let mut second = StateFile::open(&*fs).unwrap().unwrap();
+            (6..6 + others).for_each(|synced| second.write(&state(synced)).unwrap());
+            first.refresh().unwrap();
+            fs.cut_next_write(100);
+            assert!(first.write(&state(99)).is_err());
+            assert_eq!(first.read().unwrap().unwrap().state, state(5 + others), "{others} writes");
+        }
+    }
+
+    #[test]
     fn attack_40_slots_that_are_written_while_they_are_read_are_read_again() {
         let mut readings = ["torn, old", "new, torn", "new, new", "new, new", "newer"].into_iter();
         let read = until_two_agree(|| Ok(readings.next().unwrap()));

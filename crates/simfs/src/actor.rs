@@ -78,7 +78,8 @@ impl Fs for Actor {
     fn facts(&self) -> Result<Facts> {
         self.call("facts", "", Class::Look, |system, _| {
             let network = system.config.network;
-            Ok(Facts { boot: system.boot_id(), mount: Some(system.mount), network })
+            let mount = system.config.mount_ids.then_some(system.mount);
+            Ok(Facts { boot: system.boot_id(), mount, network })
         })
     }
 

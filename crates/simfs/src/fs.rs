@@ -203,6 +203,11 @@ impl SimFs {
         self.state().system.config.reuse_numbers = reuse;
     }
 
+    /// Makes it a system that tells no unique id of a mount, as Linux before 6.8.
+    pub fn set_mount_ids(&self, told: bool) {
+        self.state().system.config.mount_ids = told;
+    }
+
     /// Makes it a network file system in the eyes of [`facts`](filepact_fs::Fs::facts).
     pub fn set_network(&self, name: Option<&'static str>) {
         self.state().system.config.network = name;

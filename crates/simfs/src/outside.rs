@@ -191,11 +191,11 @@ impl SimFs {
         });
     }
 
-    /// Marks immutable, or takes the mark off: writes, renames and unlinks fail with `EPERM`.
+    /// Marks immutable, or takes the mark off: writes, renames and unlinks of it fail with `EPERM`.
     pub fn set_frozen(&self, path: &str, frozen: bool) {
         self.outside("chattr", path, |system| {
-            let (id, _) = system.file(path)?;
-            system.inode_mut(id).frozen = frozen;
+            let (entry, _) = system.existing(path)?;
+            system.inode_mut(entry.id).frozen = frozen;
             Ok(())
         });
     }

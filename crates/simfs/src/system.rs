@@ -56,6 +56,8 @@ pub(crate) struct Config {
     /// How many handles a process may have.
     pub(crate) handles: Option<usize>,
     pub(crate) network: Option<&'static str>,
+    /// Whether the system tells the unique id of a mount.
+    pub(crate) mount_ids: bool,
     /// Bytes of the whole disk, whole pages of live files counted.
     pub(crate) capacity: Option<u64>,
 }
@@ -97,6 +99,7 @@ impl System {
             gave_up: false,
             handles: None,
             network: None,
+            mount_ids: true,
             capacity: None,
         };
         let mut root = Inode::new(2, Kind::Dir, 0o755, config.clock);

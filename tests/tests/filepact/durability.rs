@@ -9,7 +9,7 @@ use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{self, INLINE_MAX, Tree, Txn, transactions};
 use filepact_tests::steps::Steps;
 
-use crate::support::{STRICT, after_power_cuts, put, read, text};
+use crate::support::{STRICT, after_power_cuts, dies, put, read, text};
 
 fn with(durability: Durability) -> Options {
     options().durability(durability)
@@ -57,6 +57,22 @@ fn files_are_whole_for_every_reader_right_after_a_power_cut() {
                 assert!(trees.contains(&documents_after_opening(&world)), "{txn:?}");
             }
         }
+    }
+}
+
+/// A dead process's bodies were synced before its commit point, but the healer stages its own.
+#[test]
+fn what_was_healed_is_whole_for_every_reader_as_well() {
+    let sim = prepared();
+    let alive = open_with(&sim, Durability::Files);
+    let dead =
+        dies(&sim, with(Durability::Files), |op, on| op == "rename" && on.ends_with(" -> a.json"));
+    put(&alive, "b.json", b"v1");
+    dead.write("a.json", &"v2").expect_err("it dies");
+    put(&alive, "x", b"acknowledged");
+    for world in sim.world().power_cut(&STRICT, 256, 1).worlds {
+        assert_eq!(read(&world, "a.json").as_deref(), Some("\"v2\"\n"), "before any opening");
+        assert_eq!(read(&world, "x").as_deref(), Some("acknowledged"));
     }
 }
 

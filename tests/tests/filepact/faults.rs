@@ -1,9 +1,13 @@
 //! Full disks, failed syncs, short writes, interrupted calls.
 
+use std::time::Duration;
+
 use filepact::{Error, Store};
 use filepact_simfs::{Fault, FaultKind, Grain, Profile, SimFs, When, errno};
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{self, Op, Tree, Txn};
+
+use crate::support::fail;
 
 /// What a fault at one call has led to.
 #[derive(Debug, PartialEq)]
@@ -223,6 +227,42 @@ fn a_commit_that_state_cannot_tell_of_is_unknown() {
     sim.clear_faults();
     let later = store.write("b.json", &1).expect_err("the handle has stopped");
     assert!(matches!(later, Error::Poisoned), "{later:?}");
+}
+
+#[test]
+fn a_handle_that_counts_as_dead_writes_nothing_more() {
+    let sim = prepared();
+    let store = open(&sim);
+    fail(&sim, "write", ".filepact/state", errno::IO, false);
+    store.write("a.json", &1).expect_err("`state` cannot be written");
+    // The turn changes hands, and whoever takes it next would say so.
+    open(&sim).write("b.json", &1).expect("the others go on");
+    let before = sim.fingerprint();
+    let refused = store.write("b.json", &2).expect_err("the handle has stopped");
+    assert!(matches!(refused, Error::Poisoned), "{refused:?}");
+    assert_eq!(sim.fingerprint(), before);
+}
+
+#[test]
+fn after_a_group_that_state_cannot_tell_of_none_follows_in_its_turn() {
+    let sim = prepared();
+    let patient = options().lock_timeout(Duration::from_secs(60));
+    let store = patient.open_with(sim.actor()).expect("it opens");
+    let turn = store.begin_exclusive(Duration::ZERO).expect("nobody else has it");
+    // Both change one document, so that one waits for the next group of the same turn.
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let commits = [1, 2].map(|value| {
+            let store = store.clone();
+            scope.spawn(move || store.write("a.json", &value))
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        fail(&sim, "write", ".filepact/state", errno::IO, false);
+        turn.rollback();
+        commits.into_iter().map(|commit| commit.join().expect("no thread panics")).collect()
+    });
+    let is = |kind: fn(&Error) -> bool| outcomes.iter().flat_map(|o| o.as_ref().err()).any(kind);
+    assert!(is(|error| matches!(error, Error::CommitUnknown { .. })), "{outcomes:?}");
+    assert!(is(|error| matches!(error, Error::Poisoned)), "{outcomes:?}");
 }
 
 #[test]

@@ -305,27 +305,28 @@ fn a_large_body_that_was_edited_in_place_is_not_healed_over() {
 
 #[test]
 fn a_mode_that_was_changed_just_before_a_dead_publishers_swap_is_kept() {
-    let sim = prepared();
-    let alive = open(&sim);
-    put(&alive, "a.json", b"v1");
-    let (outside, swapped) = (sim.clone(), AtomicBool::new(false));
-    let dead = dies(&sim, options(), move |op, on| {
-        if op == "rename" && on.ends_with("-> a.json") {
-            outside.set_mode("a.json", 0o600);
-            swapped.store(true, Ordering::SeqCst);
-            return false;
-        }
-        swapped.load(Ordering::SeqCst)
-    });
-    let mut tx = dead.begin().expect("the store is open");
-    tx.write_bytes("a.json", "secret").expect("a valid path");
-    tx.commit().expect_err("it dies");
-    put(&alive, "x", b"1");
-    assert_eq!(sim.stat("a.json").expect("it is there").mode, 0o600);
-    // A change that came after the swap is the newer one.
-    sim.set_mode("a.json", 0o640);
-    put(&alive, "x", b"2");
-    assert_eq!(sim.stat("a.json").expect("it is there").mode, 0o640);
+    // A change that comes after the swap is the newer one.
+    for later in [None, Some(0o640)] {
+        let sim = prepared();
+        let alive = open(&sim);
+        put(&alive, "a.json", b"v1");
+        let (outside, swapped) = (sim.clone(), AtomicBool::new(false));
+        let dead = dies(&sim, options(), move |op, on| {
+            if op == "rename" && on.ends_with("-> a.json") {
+                outside.set_mode("a.json", 0o600);
+                swapped.store(true, Ordering::SeqCst);
+                return false;
+            }
+            swapped.load(Ordering::SeqCst)
+        });
+        let mut tx = dead.begin().expect("the store is open");
+        tx.write_bytes("a.json", "secret").expect("a valid path");
+        tx.commit().expect_err("it dies");
+        later.into_iter().for_each(|mode| sim.set_mode("a.json", mode));
+        put(&alive, "x", b"1");
+        let mode = sim.stat("a.json").expect("it is there").mode;
+        assert_eq!(mode, later.unwrap_or(0o600));
+    }
 }
 
 #[test]

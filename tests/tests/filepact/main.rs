@@ -34,6 +34,8 @@ mod guards;
 mod heal;
 /// The machine that lets processes take turns at every call.
 mod interleave;
+/// What no other test noticed when a single line was taken out.
+mod lines;
 /// Any sequence of transactions equals a map.
 mod model;
 /// What is kept for those who read an older moment.

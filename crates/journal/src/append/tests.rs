@@ -264,6 +264,20 @@ fn a_write_that_falls_short_at_any_byte_is_answered_truly() {
 }
 
 #[test]
+fn what_fell_short_is_not_written_over_by_whoever_goes_on() {
+    let (_dir, fs, mut journal) = store();
+    fs.cut_next_write(100);
+    let outcome = journal.append(transaction("a", b"torn"), Time(0));
+    assert!(matches!(outcome, Err(AppendError::Unchanged(_))), "{outcome:?}");
+    let torn = load(&*fs).unwrap()[0].bytes.clone();
+    // In the same turn, so that nobody has looked at the tail.
+    let appended = journal.append(transaction("b", b"whole"), Time(0)).unwrap();
+    assert!(appended.group.born);
+    assert_eq!(load(&*fs).unwrap()[0].bytes, torn);
+    assert_eq!(read(&*fs).groups.last().unwrap().records, appended.group.records);
+}
+
+#[test]
 fn a_short_write_that_cannot_be_looked_at_is_unknown() {
     let (_dir, fs, mut journal) = store();
     fs.cut_next_write(10);

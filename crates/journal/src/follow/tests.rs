@@ -142,7 +142,9 @@ fn writers_take_turns_at_one_tail_and_through_segments() {
     for _ in 0..20 {
         append(&mut second, 9000);
         first.catch_up(second.progress(), second.end().seq()).unwrap();
-        append(&mut first, 9000);
+        // Its lines say what the other one has synced.
+        let group = append(&mut first, 9000);
+        assert!(group.records.iter().all(|record| record.synced == group.first - 1));
         append(&mut first, 9000);
         second.catch_up(first.progress(), first.end().seq()).unwrap();
     }

@@ -131,6 +131,15 @@ fn what_is_newer_is_refused_and_what_is_only_more_is_ignored() {
 }
 
 #[test]
+fn what_does_not_belong_here_says_nothing_of_its_version() {
+    for kind in ["checkpoint\",\"upto\":1", "merge\""] {
+        let line = line_of(&format!("{{\"seq\":3,\"synced\":1,\"kind\":\"{kind}}}"));
+        let error = parse_line(&line, 2).expect_err("it is the third, not the second");
+        assert_eq!(error, LineError::Seq { expected: 2, found: 3 });
+    }
+}
+
+#[test]
 fn a_chain_is_the_last_field_of_a_last_record() {
     let chain = Chain::ZERO;
     let ends = |rec: String| parse_line(&line_of(&rec), 2).map(|line| line.chain);

@@ -507,21 +507,33 @@ fn a_group_that_calls_itself_synced_does_not_count() {
 }
 
 #[test]
-fn a_transaction_without_its_commit_never_counts() {
-    // A chain where a transaction is open can only come from a writer that breaks the rules.
-    let mut journal = one_segment();
-    let end = journal.groups.last().unwrap().end;
-    let (bytes, _) = encode_group(
-        &[Record { seq: 8, synced: 7, kind: RecordKind::Checkpoint { upto: 7 } }],
-        journal.chain,
-    );
-    let text = String::from_utf8(bytes).unwrap().replace("\"upto\":7", "\"upto\":8");
-    let rec = text.split_once("\"rec\":").unwrap().1.strip_suffix("}\n").unwrap();
-    let mut line = Vec::new();
-    crate::line::push_line(&mut line, rec.as_bytes());
-    journal.newest().truncate(end);
-    journal.newest().append(&mut line);
-    let scan = journal.scan().unwrap();
-    assert!(matches!(scan.tail, Tail::Torn { .. }));
-    assert_eq!(scan.end.seq(), 7);
+fn a_checkpoint_stands_between_transactions_and_covers_what_is_before_it() {
+    // CRC and chain are right: such a group can only come from a writer that breaks the rules.
+    let sound = one_segment();
+    let (end, seq) = (sound.groups.last().unwrap().end, sound.seq + 1);
+    let checkpoint = |seq: u64, upto: u64| {
+        format!("{{\"seq\":{seq},\"synced\":7,\"kind\":\"checkpoint\",\"upto\":{upto}}}")
+    };
+    let remove = "{\"seq\":8,\"synced\":7,\"kind\":\"remove\",\"path\":\"a\",\"was\":null}";
+    assert_eq!(seq, 8);
+    for records in [vec![checkpoint(8, 8)], vec![remove.to_owned(), checkpoint(9, 7)]] {
+        let mut journal = one_segment();
+        journal.newest().truncate(end);
+        let mut hasher = ChainHasher::new(sound.chain);
+        let mut chain = sound.chain;
+        for (seq, rec) in (8..).zip(&records) {
+            let mut line = Vec::new();
+            crate::line::push_line(&mut line, rec.as_bytes());
+            chain = hasher.follow(&parse_line(&line[..line.len() - 1], seq).unwrap());
+        }
+        let (last, others) = records.split_last().unwrap();
+        let last = format!("{},\"chain\":\"{chain}\"}}", last.strip_suffix('}').unwrap());
+        for rec in others.iter().chain([&last]) {
+            crate::line::push_line(journal.newest(), rec.as_bytes());
+        }
+        let scan = journal.scan().unwrap();
+        let Tail::Torn { reason, .. } = &scan.tail else { panic!("{scan:?}") };
+        assert!(reason.contains("cannot stand here"), "{reason}");
+        assert_eq!(scan.end.seq(), 7);
+    }
 }

@@ -1,0 +1,197 @@
+//! Appends, and what others add meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use filepact::{Error, Store};
+use filepact_simfs::{Fault, FaultKind, When, errno};
+use filepact_tests::crash::{open, options, prepared};
+use filepact_tests::history::body;
+use filepact_tests::steps::Steps;
+
+use crate::lines::{in_one_turn, just_before, patient};
+use crate::support::{dies, dies_before, fail, mtime, put, read, staged, text};
+
+#[test]
+fn a_document_that_may_not_be_written_is_not_added_to() {
+    let sim = prepared();
+    let store = open(&sim);
+    // So large that it is opened for nothing else.
+    let before = body("a log", 1, 9_000);
+    sim.write("log", &before);
+    fail(&sim, "open", "log", errno::PERM, false);
+    let said = store.append("log", "more\n");
+    assert!(matches!(said, Err(Error::Io { .. })), "{said:?}");
+    assert_eq!(sim.read("log"), Some(before));
+    assert_eq!(store.status().expect("it can be read").unpublished, None);
+}
+
+#[test]
+fn members_of_a_group_that_make_one_log_lose_no_line() {
+    let sim = prepared();
+    let store = patient().open_with(sim.actor()).expect("it opens");
+    let lines = ["one\n", "two\n", "three\n"];
+    let said =
+        in_one_turn(&store, lines.map(|line| move |store: &Store| store.append("log", line)));
+    assert!(said.iter().all(Result::is_ok), "{said:?}");
+    let log = text(&store, "log").expect("it is there");
+    assert!(lines.iter().all(|line| log.contains(line)), "{log}");
+}
+
+#[test]
+fn two_equal_lines_of_one_group_are_both_recovered() {
+    let sim = prepared();
+    put(&open(&sim), "log", b"first\n");
+    let store = dies_before(&sim, patient(), "write", "log", 1);
+    in_one_turn(&store, [0; 2].map(|_| |store: &Store| store.append("log", "same\n").is_err()));
+    drop(store);
+    assert_eq!(text(&open(&sim), "log").as_deref(), Some("first\nsame\nsame\n"));
+}
+
+#[test]
+fn what_somebody_else_adds_in_the_middle_of_an_append_is_an_edit() {
+    let sim = prepared();
+    let (store, armed) = just_before(&sim, "write", "log", |sim| {
+        let before = sim.read("log").expect("it is there");
+        sim.write("log", &[&before, &b"theirs\n"[..]].concat());
+    });
+    put(&store, "log", b"first\n");
+    armed.store(true, Ordering::SeqCst);
+    let other = open(&sim);
+    store.append("log", "ours\n").expect("it commits");
+    assert!(!armed.load(Ordering::SeqCst), "the moment has come");
+    // Nor does it pass for a write of ours that the disk has lost.
+    other.checkpoint().expect("it is an edit");
+    store.append("log", "more\n").expect("it commits");
+    store.checkpoint().expect("it is an edit");
+    sim.advance(Duration::from_secs(60));
+    let mut tx = store.begin().expect("the store is open");
+    tx.read_bytes("log").expect("it can be read").expect("it is there");
+    tx.write_bytes("derived", "1").expect("a valid path");
+    tx.commit().expect("it commits");
+    assert!(store.log().expect("it can be read").iter().any(|entry| entry.outside));
+}
+
+/// Attack 38.
+#[test]
+fn an_append_that_is_there_and_not_yet_said_to_be_published_is_read_once() {
+    let sim = prepared();
+    let alive = open(&sim);
+    put(&alive, "log", b"first\n");
+    let written = AtomicBool::new(false);
+    let dead = dies(&sim, options(), move |op, on| {
+        written.load(Ordering::SeqCst) || {
+            written.store(op == "write" && on == "log", Ordering::SeqCst);
+            false
+        }
+    });
+    dead.append("log", "second\n").expect_err("it dies");
+    assert_eq!(read(&sim, "log").as_deref(), Some("first\nsecond\n"));
+    assert_eq!(text(&alive, "log").as_deref(), Some("first\nsecond\n"));
+}
+
+#[test]
+fn a_log_that_grows_twice_while_it_is_opened_is_read_of_one_moment() {
+    let sim = prepared();
+    let (armed, opened) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+    let (world, flag) = (sim.clone(), Arc::clone(&armed));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        opened.fetch_or(op == "open" && on == "log", Ordering::SeqCst);
+        let looks_again = op == "read" && on == ".filepact/state";
+        if looks_again && opened.load(Ordering::SeqCst) && flag.swap(false, Ordering::SeqCst) {
+            let published = open(&world);
+            published.append("log", "second\n").expect("it commits");
+            let dead = dies_before(&world, options(), "write", "log", 1);
+            dead.append("log", "third\n").expect_err("it dies");
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    put(&open(&sim), "log", b"first\n");
+    armed.store(true, Ordering::SeqCst);
+    assert_eq!(text(&store, "log").as_deref(), Some("first\nsecond\nthird\n"));
+    assert!(!armed.load(Ordering::SeqCst), "the moment has come");
+}
+
+#[test]
+fn what_is_published_or_healed_bears_the_time_of_its_commit() {
+    for dies in [false, true] {
+        let sim = prepared();
+        let alive = open(&sim);
+        put(&alive, "log", b"first\n");
+        let writer = match dies {
+            true => dies_before(&sim, options(), "write", "log", 1),
+            false => open(&sim),
+        };
+        assert_eq!(writer.append("log", "second\n").is_err(), dies);
+        put(&alive, "a.json", b"v1");
+        let log = alive.log().expect("it can be read");
+        let time_of = |path: &str| {
+            let of = log.iter().rev().find(|entry| entry.changes.iter().any(|c| c.path == path));
+            of.expect("it is in the log").time
+        };
+        for path in ["log", "a.json"] {
+            assert_eq!(mtime(&sim, path), time_of(path), "{path}, dies: {dies}");
+        }
+    }
+}
+
+/// Attack 37.
+#[test]
+fn a_line_that_stands_behind_somebody_elses_is_not_added_twice() {
+    let sim = prepared();
+    let alive = open(&sim);
+    put(&alive, "log", b"first\n");
+    let (world, written) = (sim.clone(), AtomicBool::new(false));
+    let dead = dies(&sim, options(), move |op, on| {
+        written.load(Ordering::SeqCst) || {
+            if op == "write" && on == "log" {
+                world.write("log", b"first\ntheirs\n");
+                written.store(true, Ordering::SeqCst);
+            }
+            false
+        }
+    });
+    dead.append("log", "ours\n").expect_err("it dies");
+    sim.write("log", b"first\ntheirs\nours\ntheirs again\n");
+    put(&alive, "x", b"1");
+    assert_eq!(read(&sim, "log").as_deref(), Some("first\ntheirs\nours\ntheirs again\n"));
+}
+
+/// Attack 38.
+#[test]
+fn half_a_line_of_a_publisher_that_died_is_not_read() {
+    let sim = prepared();
+    put(&open(&sim), "log", b"first\n");
+    let (store, armed) = just_before(&sim, "open", "log", |sim| {
+        let at = When::Matching { op: "write", path_contains: "log".into(), nth: 1 };
+        let dead = dies_before(sim, options(), "write", "log", 2);
+        sim.fault(Fault { at, kind: FaultKind::ShortWrite, sticky: false });
+        dead.append("log", "second\n").expect_err("it dies");
+    });
+    armed.store(true, Ordering::SeqCst);
+    let log = text(&store, "log").expect("it is there");
+    assert!(!armed.load(Ordering::SeqCst), "the moment has come");
+    assert!(["first\n", "first\nsecond\n"].contains(&&*log), "{log:?}");
+    let torn = read(&sim, "log").expect("it is there").len();
+    assert!((7..13).contains(&torn), "half of it is there: {torn}");
+}
+
+#[test]
+fn a_log_that_was_being_written_anew_by_a_process_that_died_is_not_there_twice() {
+    let sim = prepared();
+    // So large that no record says the hash of what was there before.
+    let before = body("a log", 1, 9_000);
+    sim.write("log", &before);
+    let dead = dies_before(&sim, options(), "sync", "log", 1);
+    let alive = open(&sim);
+    alive.append("log", "ours\n").expect("it commits");
+    dead.checkpoint().expect_err("it dies");
+    let dead = dies(&sim, options(), |op, _| op == "unlink");
+    dead.checkpoint().expect_err("it dies behind the swap");
+    assert!(!staged(&sim).is_empty(), "what was displaced is still there");
+    drop((dead, alive));
+    let store = open(&sim);
+    assert_eq!(store.recovery_report().rescued, []);
+    assert_eq!(sim.read("log"), Some([&before[..], b"ours\n"].concat()));
+}

@@ -1,0 +1,121 @@
+//! One moment, without waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use filepact::Error;
+use filepact_tests::crash::{open, options, prepared};
+use filepact_tests::history::body;
+use filepact_tests::steps::Steps;
+
+use crate::lines::just_before;
+use crate::support::{commit, dies_before_swap, put};
+
+#[test]
+fn what_a_transaction_looks_at_twice_is_the_same() {
+    let sim = prepared();
+    let store = open(&sim);
+    let mut tx = store.begin().expect("the store is open");
+    tx.list("").expect("it can be listed");
+    sim.write("by-hand", b"1");
+    let said = tx.list("");
+    assert!(matches!(said, Err(Error::Conflict { .. })), "{said:?}");
+
+    let mut tx = store.begin().expect("the store is open");
+    tx.read_bytes("by-hand").expect("it can be read").expect("it is there");
+    sim.write("by-hand", b"22");
+    let said = tx.read_bytes("by-hand");
+    assert!(matches!(said, Err(Error::Conflict { .. })), "{said:?}");
+    // It has seen both, and what it makes of them is committed by nobody.
+    sim.write("by-hand", b"1");
+    tx.write_bytes("derived", "1").expect("a valid path");
+    let said = tx.commit();
+    assert!(matches!(said, Err(Error::Conflict { .. })), "{said:?}");
+}
+
+#[test]
+fn a_save_in_place_in_the_middle_of_a_reading_is_read_whole() {
+    let bytes = |byte: u8| vec![byte; 700_000];
+    let sim = prepared();
+    let reads = Arc::new(AtomicUsize::new(usize::MAX));
+    let (world, count) = (sim.clone(), Arc::clone(&reads));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        let is = op == "read" && on == "a.json" && count.load(Ordering::SeqCst) < 9;
+        if is && count.fetch_add(1, Ordering::SeqCst) == 1 {
+            world.write("a.json", &bytes(b'y'));
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    let whole = |content: Option<Vec<u8>>| content == Some(bytes(b'y'));
+    sim.write("a.json", &bytes(b'x'));
+    reads.store(0, Ordering::SeqCst);
+    assert!(whole(store.read_bytes("a.json").expect("it can be read")), "by a reader");
+
+    reads.store(usize::MAX, Ordering::SeqCst);
+    let version = store.version("a.json").expect("it can be read");
+    sim.write("a.json", &bytes(b'x'));
+    let mut tx = store.begin().expect("the store is open");
+    tx.expect("a.json", version).expect("a valid path");
+    tx.write_bytes("b.json", "1").expect("a valid path");
+    reads.store(0, Ordering::SeqCst);
+    tx.commit().expect("what was expected is there");
+    assert!(reads.load(Ordering::SeqCst) > 2, "the moment has come");
+}
+
+#[test]
+fn a_large_edit_of_an_adopted_edit_is_read_whole_beside_a_dead_publisher() {
+    let sim = prepared();
+    let alive = open(&sim);
+    let dead = dies_before_swap(&sim, "b.json");
+    put(&alive, "a.json", b"v1");
+    sim.write("a.json", &body("theirs", 1, 9_000));
+    let mut tx = dead.begin().expect("the store is open");
+    tx.read_bytes("a.json").expect("it can be read").expect("it is there");
+    tx.write_bytes("b.json", "derived").expect("a valid path");
+    tx.commit().expect_err("it dies");
+    let longer = body("theirs", 2, 12_000);
+    sim.replace("a.json", &longer);
+    assert_eq!(alive.read_bytes("a.json").expect("it can be read"), Some(longer));
+}
+
+#[test]
+fn a_list_beside_a_publisher_that_dies_is_of_one_moment() {
+    let sim = prepared();
+    let (store, armed) = just_before(&sim, "list", "", |sim| {
+        let dead = dies_before_swap(sim, "y.json");
+        let mut tx = dead.begin().expect("the store is open");
+        tx.write_bytes("x.json", "1").expect("a valid path");
+        tx.write_bytes("y.json", "1").expect("a valid path");
+        tx.commit().expect_err("it dies");
+    });
+    armed.store(true, Ordering::SeqCst);
+    let names = store.list("").expect("it can be listed");
+    assert!(!armed.load(Ordering::SeqCst), "the moment has come");
+    let has = |name: &str| names.iter().any(|path| path.as_str() == name);
+    assert_eq!(has("x.json"), has("y.json"), "{names:?}");
+}
+
+#[test]
+fn two_documents_of_one_commit_are_read_of_one_moment_while_it_is_published() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", b"v1");
+    put(&open(&sim), "b.json", b"v1");
+    let (armed, opened) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+    let (world, flag) = (sim.clone(), Arc::clone(&armed));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        opened.fetch_or(op == "open" && on == "a.json", Ordering::SeqCst);
+        let looks_again = op == "read" && on == ".filepact/state";
+        if looks_again && opened.load(Ordering::SeqCst) && flag.swap(false, Ordering::SeqCst) {
+            commit(&open(&world), &[("a.json", "v2"), ("b.json", "v2")]).expect("it commits");
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    armed.store(true, Ordering::SeqCst);
+    let mut tx = store.begin().expect("the store is open");
+    let a = tx.read_bytes("a.json").expect("it can be read");
+    assert!(!armed.load(Ordering::SeqCst), "the moment has come");
+    match tx.read_bytes("b.json") {
+        Ok(b) => assert_eq!(a, b),
+        Err(error) => assert!(matches!(error, Error::Conflict { .. }), "{error:?}"),
+    }
+}

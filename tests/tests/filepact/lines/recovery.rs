@@ -1,0 +1,169 @@
+//! Openings, and what they find.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use filepact::Error;
+use filepact_fs::{Fs, Time};
+use filepact_journal::{Commit, Journal, RecordKind, Remove, Resume, load, scan};
+use filepact_simfs::{Damage, errno};
+use filepact_tests::crash::{open, options, prepared};
+use filepact_tests::history::body;
+use filepact_tests::steps::Steps;
+
+use crate::support::{STRICT, distrust, fail, put, read, staged, text};
+
+#[test]
+fn a_directory_in_stage_is_rescued_by_whoever_sweeps() {
+    let sim = prepared();
+    drop(open(&sim));
+    sim.mkdir(".filepact/stage/99.1.left");
+    sim.write(".filepact/stage/99.1.left/theirs", b"theirs");
+    let store = open(&sim);
+    let rescued = &store.recovery_report().rescued;
+    assert_eq!(rescued.len(), 1);
+    assert_eq!(read(&sim, &format!("{}/theirs", rescued[0].at)).as_deref(), Some("theirs"));
+    assert_eq!(staged(&sim), Vec::<String>::new());
+}
+
+#[test]
+fn an_edit_as_long_as_our_body_or_longer_is_not_taken_for_a_torn_one() {
+    let large = body("ours", 1, 9_000);
+    let longer = b"ours and theirs".to_vec();
+    for (ours, edit) in [(large, body("theirs", 2, 9_000)), (b"ours".to_vec(), longer)] {
+        let sim = prepared();
+        put(&open(&sim), "a.json", &ours);
+        sim.replace("a.json", &edit);
+        distrust(&sim);
+        let store = open(&sim);
+        let rescued = &store.recovery_report().rescued;
+        assert_eq!(rescued.len(), 1, "{:?}", store.recovery_report());
+        assert_eq!(sim.read(&rescued[0].at), Some(edit));
+    }
+}
+
+#[test]
+fn a_network_file_system_is_refused_unless_asked_for() {
+    let sim = prepared();
+    sim.set_network(Some("nfs"));
+    let refused = options().open_with(sim.actor());
+    assert!(matches!(refused, Err(Error::Network { .. })), "{refused:?}");
+    options().allow_network(true).open_with(sim.actor()).expect("it was asked for");
+}
+
+/// Attack 1.
+#[test]
+fn where_mounts_have_no_ids_the_cache_is_not_trusted() {
+    let sim = prepared();
+    sim.set_mount_ids(false);
+    put(&open(&sim), "a.json", b"v1");
+    for world in sim.world().remount(&STRICT, 64, 1).worlds {
+        let store = open(&world);
+        assert!(!store.recovery_report().trusted);
+        assert_eq!(text(&store, "a.json").as_deref(), Some("v1"));
+    }
+}
+
+#[test]
+fn a_journal_that_names_what_is_no_document_is_refused() {
+    for path in ["../outside", ".filepact/state", "a//b"] {
+        let sim = prepared();
+        drop(open(&sim));
+        let fs: Arc<dyn Fs> = sim.actor();
+        let segments = load(&*fs).expect("it can be read");
+        let bytes: Vec<_> = segments.iter().map(|s| (s.first, &*s.bytes)).collect();
+        let found = scan(&bytes, None).expect("it is sound");
+        let mut journal = Journal::resume(fs, &found, Resume::Tail).expect("it goes on");
+        let forged = vec![
+            RecordKind::Remove(Remove { path: path.to_owned(), was: None }),
+            RecordKind::Commit(Commit::default()),
+        ];
+        let _ = journal.append(forged, Time(0)).expect("nothing fails here");
+        let refused = options().open_with(sim.actor());
+        let is = matches!(&refused, Err(Error::Unrecoverable { path: of, .. }) if of == path);
+        assert!(is, "{path}: {refused:?}");
+    }
+}
+
+#[test]
+fn another_content_under_the_commits_time_is_a_lost_write_also_where_the_cache_is_trusted() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", b"v1");
+    sim.damage("a.json", Damage::FlipBit { offset: 0, bit: 0 });
+    let store = open(&sim);
+    assert!(store.recovery_report().trusted);
+    assert_eq!(text(&store, "a.json").as_deref(), Some("v1"));
+    assert_eq!(store.recovery_report().adopted, Vec::<String>::new());
+}
+
+#[test]
+fn zeros_that_a_power_cut_left_of_the_users_file_are_no_edit() {
+    let sim = prepared();
+    let store = open(&sim);
+    sim.write("notes.json", &[b'x'; 100]);
+    put(&store, "notes.json", b"v1");
+    drop(store);
+    let mut zeros = 0;
+    for world in sim.world().power_cut(&STRICT, 256, 1).worlds {
+        zeros += usize::from(world.read("notes.json") == Some(vec![0; 100]));
+        let store = open(&world);
+        assert_eq!(store.recovery_report().rescued, []);
+        assert_eq!(text(&store, "notes.json").as_deref(), Some("v1"));
+    }
+    assert!(zeros > 0, "no power cut left zeros: the test proves nothing");
+}
+
+/// Attacks 15 and 36.
+#[test]
+fn a_recovery_that_dies_with_the_error_of_the_journals_sync_leaves_word_of_it() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", b"v1");
+    distrust(&sim);
+    fail(&sim, "sync", ".filepact/journal", errno::IO, false);
+    let actor = sim.actor();
+    let (world, victim) = (sim.clone(), actor.clone());
+    let failed = AtomicBool::new(false);
+    let steps = Steps::new(actor, move |_, op, on| {
+        if failed.load(Ordering::SeqCst) {
+            world.kill(&victim);
+        }
+        failed.fetch_or(op == "sync" && on.contains("/journal/"), Ordering::SeqCst);
+    });
+    options().open_with(steps).expect_err("it is dead");
+    assert!(open(&sim).recovery_report().failed);
+}
+
+#[test]
+fn an_edit_that_changes_while_a_recovery_adopts_it_is_adopted_by_the_next() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", b"v1");
+    sim.write("a.json", b"an edit");
+    let (world, opened) = (sim.clone(), AtomicUsize::new(0));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if op == "open" && on == "a.json" && opened.fetch_add(1, Ordering::SeqCst) == 1 {
+            world.write("a.json", b"another");
+        }
+    });
+    let refused = options().open_with(steps);
+    assert!(matches!(refused, Err(Error::Unrecoverable { .. })), "{refused:?}");
+    let store = open(&sim);
+    assert_eq!(store.recovery_report().adopted, ["a.json"]);
+    assert_eq!(text(&open(&sim), "a.json").as_deref(), Some("another"));
+}
+
+/// Attack 23.
+#[test]
+fn nobody_opens_between_a_recovery_and_its_handle() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", b"v1");
+    let (world, locks) = (sim.clone(), AtomicUsize::new(0));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        // First it asks whether it is alone; it has recovered when it comes for the second.
+        let second = op == "lock" && on == ".filepact/open";
+        if second && locks.fetch_add(1, Ordering::SeqCst) == 1 {
+            let said = options().open_with(world.actor());
+            assert!(matches!(said, Err(Error::Locked { .. })), "{said:?}");
+        }
+    });
+    options().open_with(steps).expect("it opens");
+}
