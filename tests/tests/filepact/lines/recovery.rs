@@ -9,9 +9,12 @@ use filepact_journal::{Commit, Journal, RecordKind, Remove, Resume, load, scan};
 use filepact_simfs::{Damage, errno};
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::body;
+use filepact_tests::meanwhile::Meanwhile;
 use filepact_tests::steps::Steps;
 
-use crate::support::{STRICT, distrust, fail, put, read, staged, text};
+use crate::support::{
+    STRICT, dies_before_swap, distrust, fail, mtime, put, read, set_mtime, staged, text,
+};
 
 #[test]
 fn a_directory_in_stage_is_rescued_by_whoever_sweeps() {
@@ -166,4 +169,22 @@ fn nobody_opens_between_a_recovery_and_its_handle() {
         }
     });
     options().open_with(steps).expect("it opens");
+}
+
+#[test]
+fn a_file_of_the_same_size_and_time_that_comes_before_the_swap_of_a_recovery_is_rescued() {
+    let sim = prepared();
+    let dead = dies_before_swap(&sim, "a.json");
+    put(&open(&sim), "b.json", b"v1");
+    dead.write("a.json", &2).expect_err("it dies");
+    let outside = sim.clone();
+    let fs = Meanwhile::before_rename(sim.actor(), "a.json", move || {
+        let before = (mtime(&outside, "a.json"), outside.read("a.json").expect("it is there"));
+        outside.replace("a.json", &vec![b't'; before.1.len()]);
+        set_mtime(&outside, "a.json", before.0);
+    });
+    let store = options().open_with(fs.clone()).expect("it opens");
+    assert!(fs.has_happened());
+    assert_eq!(store.recovery_report().rescued.len(), 1);
+    assert_eq!(text(&store, "a.json").as_deref(), Some("2\n"));
 }
