@@ -182,7 +182,7 @@ impl Model {
 
     /// Another program has made this of a document. If somebody who died has left it half done, what
     /// the store wants there may still come over it.
-    pub fn edit(&mut self, path: &str, content: Option<Bytes>, saved: bool, unsettled: bool) {
+    pub fn edit(&mut self, path: &str, content: Option<&Bytes>, saved: bool, unsettled: bool) {
         let is_vague = unsettled && self.appended.contains(path);
         let mut next = Vec::new();
         for mut candidate in std::mem::take(&mut self.candidates) {
@@ -190,7 +190,7 @@ impl Model {
                 Some(edit) => edit.before,
                 None => candidate.docs.get(path).cloned(),
             };
-            candidate.put(path, content.clone());
+            candidate.put(path, content.cloned());
             candidate.edits.insert(path.to_owned(), Edit { before, saved, added: false });
             if is_vague || candidate.loose.contains(path) && unsettled {
                 candidate.loosen(path);

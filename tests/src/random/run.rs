@@ -480,7 +480,7 @@ impl Run {
                 let file = self.sim.actor().open(doc, Access::Write).expect("it is there");
                 file.set_mtime(time).expect("nothing fails here");
             }
-            self.model.edit(doc, Some(content), saved, self.unsettled);
+            self.model.edit(doc, Some(&content), saved, self.unsettled);
         };
         let parents = doc.match_indices('/').map(|(at, _)| &doc[..at]);
         match (how, there) {
