@@ -46,6 +46,9 @@ impl Subscriber for Heard {
 #[test]
 fn what_happens_is_told_and_counted() {
     let heard = Heard::default();
+    // With one subscriber alone, an event that a thread without it is the first to reach is silent for
+    // all from then on.
+    let _another = tracing::Dispatch::new(heard.clone());
     let sim = prepared();
     let counts = tracing::subscriber::with_default(heard.clone(), || {
         let store = open(&sim);

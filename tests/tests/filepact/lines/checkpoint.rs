@@ -59,7 +59,7 @@ fn a_sync_outside_of_a_checkpoint_leaves_the_mark_as_it_was() {
     dead.checkpoint().expect_err("it dies");
     sim.write("by-hand", b"just now");
     derive(&alive).expect("it commits");
-    assert_eq!(mark(&sim), "1");
+    assert_eq!(mark(&sim), "10");
 
     // A sync that found no room: the next one would succeed, and prove nothing.
     let sim = prepared();
@@ -67,7 +67,7 @@ fn a_sync_outside_of_a_checkpoint_leaves_the_mark_as_it_was() {
     sim.write("by-hand", b"just now");
     fail(&sim, "sync", "by-hand", errno::NOSPC, false);
     derive(&store).expect_err("the disk is full");
-    assert_eq!(mark(&sim), "1");
+    assert_eq!(mark(&sim), "01");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_mark_that_a_process_left_behind_its_record_is_cleared() {
     put(&dead, "a.json", b"v1");
     dead.checkpoint().expect_err("it dies");
     alive.checkpoint().expect("nothing has changed since");
-    assert_eq!(read(&sim, ".filepact/checkpoint.lock").as_deref(), Some("0"));
+    assert_eq!(read(&sim, ".filepact/checkpoint.lock").as_deref(), Some("00"));
 }
 
 /// A handle that finds the mark of an unfinished checkpoint, and the document of it.
