@@ -67,7 +67,9 @@ fn files_in(root: &Path, dir: &Path) -> Result<Vec<PathBuf>, String> {
     for entry in fs::read_dir(root.join(dir)).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = entry.file_name();
-        if name == "target" || name.to_string_lossy().starts_with('.') {
+        // At the root alone: a stored store has its own folder, whose name begins with a dot.
+        let is_aside = dir.as_os_str().is_empty() && name.to_string_lossy().starts_with('.');
+        if name == "target" || is_aside {
             continue;
         }
         let path = dir.join(name);
