@@ -116,7 +116,9 @@ fn bring(
         None => return remove_document(fs, path, &at)?.settle(fs, &at, swap, None),
     };
     let (dir, mut attrs) = place(fs, path)?;
-    if let (Some(attrs), true) = (&mut attrs, put.own) {
+    if let Some(attrs) = &mut attrs
+        && put.own
+    {
         (attrs.mode, attrs.uid, attrs.gid) = (put.mode, put.uid, put.gid);
     }
     let ids = Some((put.uid, put.gid));
