@@ -269,13 +269,13 @@ pub(crate) struct RescuedLsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The edit
+    /// Its number, the path where it lies, or its document
     pub(crate) edit: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The edit
+    /// Its number, the path where it lies, or its document
     pub(crate) edit: String,
 
     /// Another document to hold it against
@@ -285,7 +285,7 @@ pub(crate) struct DiffArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The edit
+    /// Its number, the path where it lies, or its document
     pub(crate) edit: String,
 
     /// Another document that gets its content
@@ -302,11 +302,11 @@ pub(crate) struct RestoreArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DropArgs {
-    /// The edits
+    /// Their numbers, the paths where they lie, or their documents
     #[arg(required = true, value_name = "EDIT")]
     pub(crate) edits: Vec<String>,
 
-    /// All edits of a document, where it has several
+    /// All edits that a name stands for, where there are several
     #[arg(long)]
     pub(crate) all: bool,
 }

@@ -68,7 +68,8 @@ impl Output {
     pub(crate) fn rescued(self, committed: &Committed) {
         for Rescued { path, at, .. } in &committed.rescued {
             self.warning(&format!(
-                "`{path}` had been edited by another program; that edit is kept at `{at}`"
+                "`{path}` had been edited by another program; that edit is kept at `{at}`: see \
+                 `filepact rescued`"
             ));
         }
     }

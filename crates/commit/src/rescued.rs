@@ -4,7 +4,9 @@
 //! away but its owner: by hand, or by [`drop_rescued`], when the edit is restored or not wanted. There
 //! is no lock and no record of it: a name in `rescued/` is there or it is not.
 
-use filepact_fs::{File, Fs, FsError, Kind, Stat, Time, parent_of};
+use std::io;
+
+use filepact_fs::{Entry, File, Fs, FsError, Kind, Stat, Time, parent_of};
 
 use crate::{Opened, RESCUED, open_past_links};
 
@@ -19,7 +21,8 @@ pub struct Rescued {
     /// The transaction that displaced it; `None` if somebody else has put it there.
     pub txn: Option<u64>,
     /// A file; or a link, a device, a directory that somebody had put in the document's place. Of a
-    /// directory the files are listed, each by itself.
+    /// directory the files are listed, each by itself; where some cannot be, since their names are not
+    /// UTF-8 or may not be looked at, the directory that holds them is listed too.
     pub kind: Kind,
     /// Its size in bytes.
     pub size: u64,
@@ -39,7 +42,8 @@ impl Rescued {
     /// The name of its folder in `rescued/`, which it shares with nothing that was displaced
     /// otherwise: a short name for people.
     pub fn id(&self) -> &str {
-        beneath(&self.at).map_or("", |(folder, _)| folder)
+        let inside = self.at.strip_prefix(RESCUED).and_then(|rest| rest.strip_prefix('/'));
+        inside.and_then(|inside| inside.split('/').next()).unwrap_or_default()
     }
 
     /// Whether a file looks as this edit did when it was listed.
@@ -64,7 +68,7 @@ pub enum Dropped {
 pub fn rescued_edits(fs: &dyn Fs) -> Result<Vec<Rescued>, FsError> {
     let mut edits = Vec::new();
     // What else lies there, somebody has put there.
-    for folder in fs.list(RESCUED)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
+    for folder in list(fs, RESCUED)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
         let Some(folder) = folder.name.to_str() else { continue };
         let txn = folder.split_once('.').and_then(|(txn, _)| txn.parse().ok());
         let folder = format!("{RESCUED}/{folder}");
@@ -74,8 +78,17 @@ pub fn rescued_edits(fs: &dyn Fs) -> Result<Vec<Rescued>, FsError> {
     Ok(edits)
 }
 
+/// What is in a directory; nothing if it has gone.
+fn list(fs: &dyn Fs, dir: &str) -> Result<Vec<Entry>, FsError> {
+    match fs.list(dir) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        entries => entries,
+    }
+}
+
 /// Directories are walked: of one that was displaced each file is shown, and what is empty, such as a
-/// folder whose edit has gone, is nothing.
+/// folder whose edit has gone, is nothing. One with something in it that cannot be shown is shown
+/// itself, so that nothing is kept in silence, and nothing in it keeps the rest from being shown.
 fn collect(
     fs: &dyn Fs,
     dir: &str,
@@ -83,20 +96,40 @@ fn collect(
     txn: Option<u64>,
     edits: &mut Vec<Rescued>,
 ) -> Result<(), FsError> {
-    let entries = match fs.list(dir) {
-        // Dropped meanwhile.
-        Err(error) if error.is_not_found() => return Ok(()),
-        entries => entries?,
+    let (entries, mut is_whole) = match list(fs, dir) {
+        Err(error) if is_closed(&error) => (Vec::new(), false),
+        entries => (entries?, true),
     };
     for entry in entries {
-        let at = format!("{dir}/{}", entry.name.to_string_lossy());
+        let Some(name) = entry.name.to_str() else {
+            is_whole = false;
+            continue;
+        };
+        let at = format!("{dir}/{name}");
         if entry.kind == Kind::Dir {
             collect(fs, &at, prefix, txn, edits)?;
-        } else if let Some(stat) = fs.stat(&at)? {
-            edits.push(Rescued::new(&at[prefix..], at.clone(), txn, Some(stat)));
+            continue;
+        }
+        match fs.stat(&at) {
+            Err(error) if is_closed(&error) => is_whole = false,
+            found => {
+                let of = |stat| Rescued::new(&at[prefix..], at.clone(), txn, Some(stat));
+                edits.extend(found?.map(of));
+            }
         }
     }
+    if !is_whole {
+        let path = dir.get(prefix..).unwrap_or_default();
+        let found = fs.stat(dir).unwrap_or_default();
+        let listed = Rescued::new(path, dir.to_owned(), txn, found);
+        edits.push(Rescued { kind: Kind::Dir, ..listed });
+    }
     Ok(())
+}
+
+/// A directory of somebody else's, or one so deep that its paths are too long.
+fn is_closed(error: &FsError) -> bool {
+    matches!(error.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidFilename)
 }
 
 /// Opens an edit that is a file; `None` if it is not there any more.

@@ -1,5 +1,7 @@
 //! What lies in `rescued/` is somebody's: restoring and dropping it loses nothing, whatever dies.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use filepact::{Durability, Error, Kind, Options, Rescued, Store, Version};
@@ -438,6 +440,101 @@ fn only_files_are_restored_and_the_files_of_a_directory_one_by_one() {
         ["empty"],
         "what was not listed stays"
     );
+}
+
+/// A displaced directory is somebody's, with whatever names and modes.
+#[test]
+fn a_directory_that_cannot_be_shown_whole_is_shown_itself_and_hides_nothing_else() {
+    let sim = displaced(&theirs(false));
+    let store = open(&sim);
+    let other = edit(&store);
+    sim.mkdir(".filepact/rescued/9.0123abcd");
+    sim.mkdir(".filepact/rescued/9.0123abcd/dir");
+    sim.mkdir(".filepact/rescued/9.0123abcd/dir/deep");
+    sim.write(".filepact/rescued/9.0123abcd/dir/deep/one", b"1");
+    let shown = || -> Vec<_> {
+        let found = edits(&store).into_iter().filter(|edit| *edit != other);
+        found.map(|edit| (edit.path, edit.kind)).collect()
+    };
+    let of = |path: &str, kind| (path.to_owned(), kind);
+    let whole = [of("dir/deep/one", Kind::File)];
+    assert_eq!(shown(), whole);
+
+    // Neither to be listed nor to be looked at, or too deep for a path.
+    for number in [errno::PERM, errno::NAMETOOLONG] {
+        for (op, path) in [("list", "dir/deep"), ("stat", "dir/deep")] {
+            let at = When::Matching { op, path_contains: path.to_owned(), nth: 1 };
+            sim.fault(Fault { at, kind: FaultKind::Error(number), sticky: true });
+            assert_eq!(shown(), [of("dir/deep", Kind::Dir)], "{op}, {number}");
+            sim.clear_faults();
+        }
+    }
+    let at = When::Matching { op: "list", path_contains: "deep".to_owned(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::IO), sticky: true });
+    let failed = store.rescued().expect_err("a disk that fails hides what it will");
+    assert!(matches!(failed, Error::Io { op: "list", .. }), "{failed:?}");
+    sim.clear_faults();
+
+    // A name that is not UTF-8.
+    sim.create_named(".filepact/rescued/9.0123abcd/dir/deep", OsStr::from_bytes(b"odd-\xff"));
+    assert_eq!(shown(), [of("dir/deep", Kind::Dir), whole[0].clone()]);
+    let found = edits(&store);
+    let deep = found.iter().find(|edit| edit.kind == Kind::Dir).expect("it is shown");
+    assert_eq!(deep.id(), "9.0123abcd");
+    for refused in [
+        store.drop_rescued(deep),
+        store.read_rescued(deep).map(drop),
+        store.compare_rescued(deep, DOC).map(drop),
+        store.restore_rescued(deep, "x", None).map(drop),
+    ] {
+        assert!(matches!(&refused, Err(Error::Refused { path, .. }) if *path == deep.at));
+    }
+    // What can be shown can be dropped, and the rest stays.
+    let one = found.iter().find(|edit| edit.path == "dir/deep/one").expect("it is shown");
+    store.drop_rescued(one).expect("it can be dropped");
+    assert_eq!(shown(), [of("dir/deep", Kind::Dir)]);
+
+    // In the folder itself, where only somebody can have put it.
+    sim.create_named(".filepact/rescued/9.0123abcd", OsStr::from_bytes(b"odd-\xff"));
+    assert_eq!(shown(), [of("", Kind::Dir), of("dir/deep", Kind::Dir)]);
+    assert!(edits(&store).iter().all(|edit| edit == &other || edit.id() == "9.0123abcd"));
+}
+
+#[test]
+fn a_restore_to_where_no_document_can_be_is_refused_and_the_edit_stays() {
+    let sim = displaced(&theirs(false));
+    let store = open(&sim);
+    let edit = edit(&store);
+    sim.mkdir("folder");
+    sim.symlink("link", "a.json");
+    let before = documents(&sim);
+    for (to, at) in [("folder", "folder"), ("link", "link"), ("dir/doc/below", "dir/doc/below")] {
+        let refused = store.restore_rescued(&edit, to, None).expect_err("it cannot be there");
+        assert!(matches!(&refused, Error::Refused { path, .. } if path == at), "{refused:?}");
+    }
+    let own = store.restore_rescued(&edit, ".filepact/state", None).expect_err("it is ours");
+    assert!(matches!(own, Error::InvalidPath(_)), "{own:?}");
+    assert_eq!((documents(&sim), edits(&store)), (before, vec![edit]));
+}
+
+/// Whose edit it was may have forbidden everybody else to read it.
+#[test]
+fn an_edit_that_cannot_be_read_is_listed_and_dropped_and_is_not_restored() {
+    let sim = displaced(&theirs(false));
+    let store = open(&sim);
+    let at = When::Matching { op: "open", path_contains: "rescued/".to_owned(), nth: 1 };
+    sim.fault(Fault { at, kind: FaultKind::Error(errno::PERM), sticky: true });
+    let edit = edit(&store);
+    for refused in [
+        store.read_rescued(&edit).map(drop),
+        store.compare_rescued(&edit, DOC).map(drop),
+        store.restore_rescued(&edit, DOC, version(&store, DOC)).map(drop),
+    ] {
+        assert!(matches!(&refused, Err(Error::Io { op: "open", path, .. }) if *path == edit.at));
+    }
+    assert_eq!((text(&store, DOC).as_deref(), edits(&store).len()), (Some("ours"), 1));
+    store.drop_rescued(&edit).expect("it can be dropped");
+    assert_eq!(edits(&store), []);
 }
 
 /// `Rescued` says where the edit lies: a program that changes that reaches nothing else.

@@ -77,8 +77,20 @@ fn word(kind: Kind) -> &'static str {
     }
 }
 
+fn in_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Dir => "directory",
+        Kind::Link => "symbolic link",
+        Kind::Other => "device, pipe or socket",
+    }
+}
+
 fn list(store: &Store, args: &RescuedLsArgs, output: Output) -> Result<u8, Failure> {
     let dir = args.path.strip_suffix('/').unwrap_or(&args.path);
+    if !dir.is_empty() {
+        DocPath::new(dir).map_err(Error::from)?;
+    }
     let asked = |path: &str| match path.strip_prefix(dir) {
         Some(rest) => dir.is_empty() || rest.is_empty() || rest.starts_with('/'),
         None => false,
@@ -204,7 +216,8 @@ fn restore(store: &Store, args: &RestoreArgs, output: Output) -> Result<u8, Fail
     let version = tx.version(to)?;
     let committed = tx.commit()?;
     output.rescued(&committed);
-    if store.rescued()?.iter().any(|left| left.at == edit.at) {
+    // The restore stands, whatever becomes of this look.
+    if store.rescued().is_ok_and(|left| left.iter().any(|left| left.at == edit.at)) {
         output.warning(&format!(
             "`{to}` is restored, and the edit still lies at `{}`: `filepact rescued` shows it",
             edit.at
@@ -247,15 +260,26 @@ fn drop_edits(store: &Store, args: &DropArgs, output: Output) -> Result<u8, Fail
             return Err(ambiguous(name, &named, "; `--all` drops all of them"));
         }
         for edit in named {
+            if edit.kind == Kind::Dir {
+                return Err(no_file(edit));
+            }
             if !chosen.contains(&edit) {
                 chosen.push(edit);
             }
         }
     }
-    for edit in &chosen {
-        store.drop_rescued(edit)?;
+    let mut dropped: Vec<&str> = Vec::new();
+    for edit in chosen {
+        if let Err(error) = store.drop_rescued(edit) {
+            let mut failure = Failure::from(error);
+            if !dropped.is_empty() {
+                failure.message += &format!("; dropped before it: {}", dropped.join(", "));
+                failure.note = None;
+            }
+            return Err(failure);
+        }
+        dropped.push(&edit.at);
     }
-    let dropped = chosen.iter().map(|edit| &*edit.at).collect();
     output.data(&DroppedEdits { ok: true, dropped }, |_, _| Ok(()))?;
     Ok(DONE)
 }
@@ -266,19 +290,24 @@ fn one_file(store: &Store, name: &str) -> Result<Rescued, Failure> {
     let named = named(&edits, name)?;
     let [edit] = named[..] else { return Err(ambiguous(name, &named, "")) };
     if edit.kind != Kind::File {
-        let mut failure = Failure::new(
-            "refused",
-            USAGE,
-            format!(
-                "`{}` is no file, and so no document: look at it, and move it where it belongs, with \
-                 the tools of the system",
-                edit.at
-            ),
-        );
-        failure.about.paths.push(edit.at.clone());
-        return Err(failure);
+        return Err(no_file(edit));
     }
     Ok(edit.clone())
+}
+
+fn no_file(edit: &Rescued) -> Failure {
+    let mut failure = Failure::new(
+        "refused",
+        USAGE,
+        format!(
+            "`{}` is a {}, and so no document: look at it, and move it where it belongs, with the \
+             tools of the system",
+            edit.at,
+            in_words(edit.kind)
+        ),
+    );
+    failure.about.paths.push(edit.at.clone());
+    failure
 }
 
 /// The edits of this name: that of its folder, the path where they lie, or their document.
