@@ -9,6 +9,7 @@ use similar::TextDiff;
 
 use super::Done;
 use super::documents::pour;
+use super::store::bytes;
 use crate::args::{
     DiffArgs, DropArgs, Expectation, RescuedLsArgs, RescuedVerb, RestoreArgs, ShowArgs,
 };
@@ -161,7 +162,7 @@ fn diff(store: &Store, args: &DiffArgs, output: Output) -> Result<u8, Failure> {
         if let Some(diff) = &found.diff {
             return out.write_all(diff.as_bytes());
         }
-        let side = |side: Side| format!("{} bytes, {}", side.size, side.version);
+        let side = |side: Side| format!("{}, {}", count(bytes(side.size), "byte"), side.version);
         let document = found.document.map_or_else(|| "absent".to_owned(), side);
         writeln!(out, "document  {document}  {}", found.path)?;
         writeln!(out, "edit      {}  {}", side(found.edit), found.at)

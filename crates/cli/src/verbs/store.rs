@@ -174,6 +174,6 @@ pub(super) fn checkpoint(store: &Store, output: Output) -> Result<u8, Failure> {
     Done::new().say(output)
 }
 
-fn bytes(number: u64) -> usize {
+pub(super) fn bytes(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
