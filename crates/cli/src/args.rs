@@ -18,7 +18,7 @@ Paths of documents are relative to the store, whatever the current folder is.
 
 Exit codes:
   0  done
-  1  negative answer: no such document
+  1  negative answer: no such document or edit; differs
   2  usage, invalid path
   3  conflict, or a precondition does not hold
   4  another process committed, or opened the store, for longer than the timeout

@@ -148,7 +148,8 @@ impl Transaction {
     /// replaced so goes as with every put.
     ///
     /// A crash leaves the edit where it was, or the document restored, or both; then it can be restored
-    /// once more, or dropped.
+    /// once more, or dropped. After any error of the commit it is where it was, also after
+    /// [`Error::Unpublished`]: then the document is restored as well.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the edit is not there any more; [`Error::Conflict`] if it was saved again

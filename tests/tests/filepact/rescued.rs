@@ -256,7 +256,7 @@ fn an_edit_is_listed_with_what_is_known_of_it() {
     let txn = found.txn.expect("a transaction has displaced it");
     assert!(found.id().starts_with(&format!("{txn}.")), "{found:?}");
     assert_eq!(found.modified, sim.stat(&found.at).expect("it is there").stamp.mtime);
-    assert_eq!(store.status().expect("it answers").rescued, [found.clone()]);
+    assert_eq!(store.status().expect("it answers").rescued, std::slice::from_ref(&found));
 
     let compare = |path| store.compare_rescued(&found, path).expect("it can be read");
     assert_eq!(compare(DOC).document, Some(Version::of(b"ours")));
@@ -282,7 +282,7 @@ fn nothing_is_replaced_that_was_not_named() {
     let changed = Some(Version::of(b"changed since"));
     store.restore_rescued(&edit, DOC, changed).expect_err("somebody has edited it");
     assert_eq!(read(&sim, DOC).as_deref(), Some("edited by another program"));
-    assert_eq!(edits(&store), [edit.clone()]);
+    assert_eq!(edits(&store), std::slice::from_ref(&edit));
 
     // A document that holds the same already may be replaced by it.
     put(&store, "copy", b"theirs");
@@ -498,6 +498,30 @@ fn a_directory_that_cannot_be_shown_whole_is_shown_itself_and_hides_nothing_else
     sim.create_named(".filepact/rescued/9.0123abcd", OsStr::from_bytes(b"odd-\xff"));
     assert_eq!(shown(), [of("", Kind::Dir), of("dir/deep", Kind::Dir)]);
     assert!(edits(&store).iter().all(|edit| edit == &other || edit.id() == "9.0123abcd"));
+}
+
+#[test]
+fn an_edit_that_is_dropped_while_others_list_hides_nothing() {
+    let sim = displaced(&theirs(false));
+    let store = open(&sim);
+    let edit = edit(&store);
+    sim.mkdir(".filepact/rescued/8.0123abcd");
+    sim.mkdir(".filepact/rescued/8.0123abcd/dir");
+    sim.write(".filepact/rescued/8.0123abcd/dir/doc", b"dropped");
+    for gone in ["8.0123abcd", "8.0123abcd/dir"] {
+        let at = When::Matching { op: "list", path_contains: gone.to_owned(), nth: 1 };
+        sim.fault(Fault { at, kind: FaultKind::Error(errno::NOENT), sticky: true });
+        assert_eq!(edits(&store), std::slice::from_ref(&edit), "{gone}");
+        sim.clear_faults();
+    }
+    assert_eq!(edits(&store).len(), 2);
+    // And where somebody has taken all of it away.
+    sim.rename(".filepact/rescued", "taken-away");
+    assert_eq!(edits(&store), []);
+    put(&store, DOC, b"goes on");
+    sim.write(DOC, b"an edit");
+    put(&store, DOC, b"ours");
+    assert_eq!(store.read_rescued(&self::edit(&store)).expect("it is there"), b"an edit");
 }
 
 #[test]
