@@ -205,6 +205,10 @@ impl<W: Watch> Fs for Steps<W> {
         self.seen.perform("unlink", path, "", || self.inner.unlink(path))
     }
 
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        self.seen.perform("remove_dir", path, "", || self.inner.remove_dir(path))
+    }
+
     fn sync_dir(&self, dir: &str) -> Result<()> {
         self.seen.perform("sync_dir", dir, "", || self.inner.sync_dir(dir))
     }

@@ -18,7 +18,7 @@ Paths of documents are relative to the store, whatever the current folder is.
 
 Exit codes:
   0  done
-  1  negative answer: no such document
+  1  negative answer: no such document or edit; differs
   2  usage, invalid path
   3  conflict, or a precondition does not hold
   4  another process committed, or opened the store, for longer than the timeout
@@ -156,6 +156,20 @@ Examples:
   filepact --json status | jq .journal_bytes")]
     Status,
 
+    /// Edits by other programs that a commit had to displace: list, show, compare, restore, drop
+    #[command(after_help = "\
+Examples:
+  filepact rescued                               # all of them, the oldest first
+  filepact rescued diff 12.1a2b3c4d              # what restoring it would change
+  filepact rescued restore 12.1a2b3c4d
+  filepact rescued drop accounts/ann.json --all
+
+An edit is displaced, and kept in `.filepact/rescued/`, where a transaction that had not read it
+replaced its document. EDIT is the number that the list shows, the path where the edit lies, or the
+path of its document, if that has one only.")]
+    #[command(args_conflicts_with_subcommands = true)]
+    Rescued(RescuedArgs),
+
     /// Verify the journal, and hold the documents against it
     #[command(after_help = "\
 Examples:
@@ -192,6 +206,109 @@ Examples:
     /// The process that `demo` kills
     #[command(hide = true)]
     DemoWorker(WorkerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RescuedArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<RescuedVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RescuedVerb {
+    /// List them: number, time of the edit, size in bytes, document
+    #[command(after_help = "\
+Examples:
+  filepact rescued ls
+  filepact rescued ls accounts
+  filepact --json rescued ls | jq -r .at")]
+    Ls(RescuedLsArgs),
+
+    /// Write an edit's bytes to stdout, exactly as they are
+    #[command(after_help = "\
+Examples:
+  filepact rescued show 12.1a2b3c4d
+  filepact rescued show accounts/ann.json > mine.json")]
+    Show(ShowArgs),
+
+    /// Show what restoring an edit would change in the document
+    #[command(after_help = "\
+Examples:
+  filepact rescued diff 12.1a2b3c4d
+  filepact rescued diff 12.1a2b3c4d --to accounts/bob.json && echo same
+
+Text as a unified diff, anything else by size and version. Exit code 0 if the document holds what the
+edit holds, 1 if it differs or is absent.")]
+    Diff(DiffArgs),
+
+    /// Make an edit the content of its document, durably, or of another one
+    #[command(after_help = "\
+Examples:
+  filepact rescued restore 12.1a2b3c4d --to accounts/ann.mine.json
+  filepact rescued restore 12.1a2b3c4d --expect h1:9f86d081884c7d659a2feaa0c55ad015
+
+Nothing is replaced that you have not named: a document that holds something else is exit code 3, and
+the message says its version, for `--expect`. The document gets the edit's mode and owner. The edit
+leaves `.filepact/rescued/` when it is durable as a document.")]
+    Restore(RestoreArgs),
+
+    /// Remove edits for good
+    #[command(after_help = "\
+Examples:
+  filepact rescued drop 12.1a2b3c4d
+  filepact rescued drop accounts/ann.json --all")]
+    Drop(DropArgs),
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct RescuedLsArgs {
+    /// A document, or a folder of the store; all of it by default
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) path: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Its number, the path where it lies, or its document
+    pub(crate) edit: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// Its number, the path where it lies, or its document
+    pub(crate) edit: String,
+
+    /// Another document to hold it against
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// Its number, the path where it lies, or its document
+    pub(crate) edit: String,
+
+    /// Another document that gets its content
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<String>,
+
+    /// The version of the document that is replaced, or `absent`
+    #[arg(long, value_name = "VERSION|absent", value_parser = expectation)]
+    pub(crate) expect: Option<Expectation>,
+
+    #[command(flatten)]
+    pub(crate) note: NoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DropArgs {
+    /// Their numbers, the paths where they lie, or their documents
+    #[arg(required = true, value_name = "EDIT")]
+    pub(crate) edits: Vec<String>,
+
+    /// All edits that a name stands for, where there are several
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -358,11 +475,23 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// All verbs, and the verbs of verbs.
+    fn verbs() -> Vec<clap::Command> {
+        let (mut verbs, mut open) = (Vec::new(), vec![Cli::command()]);
+        while let Some(command) = open.pop() {
+            for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+                open.push(verb.clone());
+                verbs.push(verb.clone());
+            }
+        }
+        verbs
+    }
+
     #[test]
     fn no_verb_uses_the_name_of_a_global_argument_for_something_else() {
         let command = Cli::command();
         let global: Vec<_> = command.get_arguments().map(|arg| arg.get_id().clone()).collect();
-        for verb in command.get_subcommands() {
+        for verb in verbs() {
             for arg in verb.get_arguments() {
                 assert!(!global.contains(arg.get_id()), "{}: {}", verb.get_name(), arg.get_id());
             }
@@ -371,7 +500,7 @@ mod tests {
 
     #[test]
     fn every_verb_shows_an_example() {
-        for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        for verb in verbs() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Examples:\n  "), "{}", verb.get_name());
         }

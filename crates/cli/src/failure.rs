@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// Done.
 pub(crate) const DONE: u8 = 0;
-/// Negative answer: there is no such document.
+/// Negative answer: there is no such document or edit; two contents differ.
 pub(crate) const NO: u8 = 1;
 /// The caller's mistake: usage, a path that cannot be a document.
 pub(crate) const USAGE: u8 = 2;

@@ -66,9 +66,10 @@ impl Output {
 
     /// Edits of other programs that a commit has displaced are never passed over in silence.
     pub(crate) fn rescued(self, committed: &Committed) {
-        for Rescued { path, at } in &committed.rescued {
+        for Rescued { path, at, .. } in &committed.rescued {
             self.warning(&format!(
-                "`{path}` had been edited by another program; that edit is kept at `{at}`"
+                "`{path}` had been edited by another program; that edit is kept at `{at}`: see \
+                 `filepact rescued`"
             ));
         }
     }

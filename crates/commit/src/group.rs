@@ -8,7 +8,9 @@ use filepact_journal::{Append, Body, Commit, Put, RecordKind, Remove, Was};
 use crate::stage::{stage_bytes, stage_existing, stage_link};
 use crate::target::Target;
 use crate::validate::Validated;
-use crate::{Change, Content, Dress, Request, STAGE, StageNames, Staged, stage_body_path};
+use crate::{
+    Attributes, Change, Content, Dress, Request, STAGE, StageNames, Staged, stage_body_path,
+};
 
 /// Beyond this many bodies one `syncfs` costs less than a sync of each (`--example durability`).
 const FEW_BODIES: usize = 1;
@@ -124,9 +126,9 @@ impl StagedGroup {
             let Target { was, attrs, dir } = &validated.targets[&path];
             let at = names.swap(seq, time);
             let (path, was) = (path.to_string(), was.clone());
-            let (content, mode, was) = match (change, was) {
-                (Change::Put { content, mode, .. }, was) => (content, mode, was),
-                (Change::Append { content }, None) => (content, None, None),
+            let (content, attributes, was) = match (change, was) {
+                (Change::Put { content, attributes }, was) => (content, attributes, was),
+                (Change::Append { content }, None) => (content, Attributes::Kept, None),
                 (Change::Append { content }, Some(was)) => {
                     self.add_to(names, path, content, was)?;
                     continue;
@@ -136,6 +138,11 @@ impl StagedGroup {
                     self.records.push(RecordKind::Remove(Remove { path, was }));
                     continue;
                 }
+            };
+            let (mode, own) = match attributes {
+                Attributes::New { mode } => (Some(mode), false),
+                Attributes::Own(_) => (None, true),
+                Attributes::Kept | Attributes::Like(_) => (None, false),
             };
             let dress = Dress { attrs: attrs.as_ref(), mode, ids: None, time };
             let (hash, len) = (content.hash(), content.len());
@@ -157,7 +164,8 @@ impl StagedGroup {
             };
             let (mode, uid, gid) = staged.owner;
             self.staged.insert(seq, staged);
-            self.records.push(RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body }));
+            let put = Put { path, len, hash, mode, uid, gid, was, body, own };
+            self.records.push(RecordKind::Put(put));
         }
         self.records.push(RecordKind::Commit(Commit { time, note: request.note, outside: false }));
         Ok(())

@@ -115,7 +115,12 @@ fn bring(
         Some(put) => put,
         None => return remove_document(fs, path, &at)?.settle(fs, &at, swap, None),
     };
-    let (dir, attrs) = place(fs, path)?;
+    let (dir, mut attrs) = place(fs, path)?;
+    if let Some(attrs) = &mut attrs
+        && put.own
+    {
+        (attrs.mode, attrs.uid, attrs.gid) = (put.mode, put.uid, put.gid);
+    }
     let ids = Some((put.uid, put.gid));
     let dress = Dress { attrs: attrs.as_ref(), mode: Some(put.mode), ids, time: word.time };
     let staged = stage_again(fs, &word.said, &dir, dress, at)?;
@@ -129,7 +134,8 @@ fn bring(
 fn carry_over(fs: &dyn Fs, at: &str, path: &str, put: &Put, time: Time) -> Result<(), FsError> {
     let (Some(displaced), Some(document)) = (fs.stat(at)?, fs.stat(path)?) else { return Ok(()) };
     let copied = (put.mode, put.uid, put.gid);
-    if owner(&displaced) == copied
+    if put.own
+        || owner(&displaced) == copied
         || owner(&document) != copied
         || document.kind != Kind::File
         || !is_plainly_was(fs, at, &displaced, put.was.as_ref(), time)?
@@ -157,7 +163,8 @@ fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put, appends: &[Added]) -> Resu
 }
 
 fn swap_of<'a>(path: &'a str, word: &'a Word, base: &'a Base) -> Swap<'a> {
-    Swap { path, was: base.change.was(), txn: word.txn, time: base.time }
+    let own = matches!(&base.change, Change::Put(put) if put.own);
+    Swap { path, was: base.change.was(), txn: word.txn, time: base.time, own }
 }
 
 /// All names in `stage/`.

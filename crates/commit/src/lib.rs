@@ -18,6 +18,7 @@
 //! durable, mark            documents on the disk, and syncs that are not done
 //! request, read_set        what a transaction asks for, and what it has seen
 //! live, list, outside      what is at a path now, and is it ours?
+//! rescued                  edits that were not, and where they lie
 //! holds                    what a document is known to hold, piece by piece
 //! view                     what a handle knows of committed documents, whoever committed them
 //! counters                 how often things have happened
@@ -49,6 +50,7 @@ mod queue;
 mod queue_tests;
 mod read_set;
 mod request;
+mod rescued;
 mod rewrite;
 mod stage;
 mod steps;
@@ -76,12 +78,13 @@ pub use live::{
     open_past_links, read_live, read_steady,
 };
 pub use mark::Mark;
-pub use outside::{Rescued, is_plainly_was, rescue, rescued_edits};
+pub use outside::{is_plainly_was, rescue};
 pub use pins::sweep_kept;
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};
 pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};
-pub use request::{Change, Committed, Request};
+pub use request::{Attributes, Change, Committed, Request};
+pub use rescued::{Dropped, Rescued, drop_rescued, open_rescued, rescued_edits};
 pub use rewrite::{Rewritten, rewrite};
 pub use stage::{Dress, StageNames, Staged, place, restage, stage_name_record};
 pub use turn::Turn;

@@ -10,16 +10,7 @@ use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, SyncKind, Time, paren
 use filepact_journal::Was;
 
 use crate::durable::stands;
-use crate::{RESCUED, look};
-
-/// An outside edit that lies in `rescued/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rescued {
-    /// The document that it was an edit of.
-    pub path: String,
-    /// Where it lies now, beneath the root.
-    pub at: String,
-}
+use crate::{RESCUED, Rescued, look};
 
 /// Whether the displaced file at `at` is the version that the record says it replaces.
 ///
@@ -64,7 +55,8 @@ pub fn rescue(fs: &dyn Fs, at: &str, path: &str, txn: u64) -> Result<Rescued, Fs
         fs.sync_dir(parent_of(path))?;
     }
     // And the body, before its name: whoever finds the name after a power cut finds the edit.
-    if fs.stat(at)?.is_some_and(|stat| stat.kind == Kind::File) {
+    let found = fs.stat(at)?;
+    if found.is_some_and(|stat| stat.kind == Kind::File) {
         match fs.open(at, Access::Read) {
             // An edit that we may not read cannot be synced, and is kept all the same.
             Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
@@ -73,7 +65,7 @@ pub fn rescue(fs: &dyn Fs, at: &str, path: &str, txn: u64) -> Result<Rescued, Fs
     }
     fs.rename(at, &target, Rename::NoReplace)?;
     fs.sync_dir(parent_of(&target))?;
-    Ok(Rescued { path: path.to_owned(), at: target })
+    Ok(Rescued::new(path, target, Some(txn), found))
 }
 
 /// Creates the missing directories above `path`, outermost first; says whether there were any.
@@ -87,29 +79,4 @@ pub(crate) fn make_parents(fs: &dyn Fs, path: &str, mode: u32) -> Result<bool, F
         Err(error) if error.is_exists() => Ok(false),
         made => made.map(|()| true),
     }
-}
-
-/// Everything that lies in `rescued/`, sorted.
-pub fn rescued_edits(fs: &dyn Fs) -> Result<Vec<Rescued>, FsError> {
-    let mut edits = Vec::new();
-    // What else lies there, somebody has put there.
-    for folder in fs.list(RESCUED)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
-        let Some(folder) = folder.name.to_str() else { continue };
-        let folder = format!("{RESCUED}/{folder}");
-        collect(fs, &folder, folder.len() + 1, &mut edits)?;
-    }
-    edits.sort_by(|a: &Rescued, b| a.at.cmp(&b.at));
-    Ok(edits)
-}
-
-fn collect(fs: &dyn Fs, dir: &str, prefix: usize, edits: &mut Vec<Rescued>) -> Result<(), FsError> {
-    for entry in fs.list(dir)? {
-        let at = format!("{dir}/{}", entry.name.to_string_lossy());
-        if entry.kind == Kind::Dir {
-            collect(fs, &at, prefix, edits)?;
-        } else {
-            edits.push(Rescued { path: at[prefix..].to_owned(), at });
-        }
-    }
-    Ok(())
 }

@@ -20,6 +20,7 @@ struct Publish {
     was: Option<Was>,
     txn: u64,
     time: Time,
+    own: bool,
     step: Step,
 }
 
@@ -59,6 +60,7 @@ impl Publication {
                 was: word.was().cloned(),
                 txn: word.txn,
                 time: word.time,
+                own: word.said.put().is_some_and(|put| put.own),
                 step,
             });
         }
@@ -94,8 +96,8 @@ impl Publication {
 
 impl Publish {
     fn run(&self, fs: &dyn Fs, view: &View) -> Result<Option<Rescued>, FsError> {
-        let swap =
-            Swap { path: &self.path, was: self.was.as_ref(), txn: self.txn, time: self.time };
+        let Self { txn, time, own, .. } = *self;
+        let swap = Swap { path: &self.path, was: self.was.as_ref(), txn, time, own };
         match &self.step {
             Step::Remove(at) => remove_document(fs, &self.path, at)?.settle(fs, at, swap, None),
             Step::Swap(staged) => {

@@ -23,6 +23,8 @@ pub struct Swap<'a> {
     pub txn: u64,
     /// The time of its commit.
     pub time: Time,
+    /// Mode and owner are its own: those of what it displaces do not matter.
+    pub own: bool,
 }
 
 /// Whether a swap left something in `stage/`.
@@ -130,6 +132,7 @@ pub fn settle(
         return rescue(fs, at, swap.path, swap.txn).map(Some);
     }
     if let Some(staged) = staged
+        && !swap.own
         && owner(&stat) != staged.owner
     {
         let attrs = fs.open(at, Access::Read)?.attrs()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use filepact_fs::DocPath;
+use filepact_fs::{Attrs, DocPath};
 
 use crate::{CommitError, Content, ReadSet, Rescued};
 
@@ -13,10 +13,8 @@ pub enum Change {
     Put {
         /// The body.
         content: Content,
-        /// The mode, if the document is new; 0666 less the umask otherwise.
-        mode: Option<u32>,
-        /// The document whose attributes it gets, if it is new: it was renamed.
-        like: Option<DocPath>,
+        /// Mode, owner and extended attributes.
+        attributes: Attributes,
     },
     /// The document gets longer by these bytes, or is made of them if it is absent.
     Append {
@@ -25,6 +23,23 @@ pub enum Change {
     },
     /// The document goes.
     Remove,
+}
+
+/// Mode, owner and extended attributes of a document that gets a body.
+#[derive(Clone, Debug, Default)]
+pub enum Attributes {
+    /// Those that it has; if it is new, those of a new file.
+    #[default]
+    Kept,
+    /// Those that it has; if it is new, this mode and the rest of a new file.
+    New {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// Those that it has; if it is new, those of this document, which was renamed.
+    Like(DocPath),
+    /// These, whatever it had: it is restored.
+    Own(Attrs),
 }
 
 /// What a transaction asks for.

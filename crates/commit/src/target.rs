@@ -6,7 +6,7 @@ use filepact_fs::{Access, Attrs, DocPath, FsError, Kind, Stat, parent_of};
 use filepact_journal::{Hash, Was};
 
 use crate::validate::{Validation, by_content};
-use crate::{Change, CommitError, Holds, Live, Refusal, Seen, Stamped};
+use crate::{Attributes, Change, CommitError, Holds, Live, Refusal, Seen, Stamped};
 
 /// A change that can be published.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(crate) struct Target {
     /// What the change knowingly replaces: the version that the transaction read, or that filepact
     /// knows, or, where neither does, what is there.
     pub(crate) was: Option<Was>,
-    /// The attributes that the body gets: the document's, or of a new one those of the document that
-    /// it was before its rename; `None` if there is neither.
+    /// The attributes that the body gets: its own; the document's; or of a new one those of the
+    /// document that it was before its rename. `None` if there are none of these.
     pub(crate) attrs: Option<Attrs>,
     /// The document's directory, or the nearest one above it that exists.
     pub(crate) dir: String,
@@ -52,7 +52,10 @@ impl Validation<'_> {
         })?;
         let (was, attrs) = match (change, stat) {
             (Change::Append { .. }, Some(stat)) => (Some(self.added_to(path, seen, &stat)?), None),
-            (Change::Put { like: Some(like), .. }, None) => {
+            (Change::Put { attributes: Attributes::Own(own), .. }, stat) => {
+                (self.replaced(path, seen, stat.as_ref())?, Some(own.clone()))
+            }
+            (Change::Put { attributes: Attributes::Like(like), .. }, None) => {
                 (self.replaced(path, seen, None)?, self.attrs(like)?)
             }
             (_, None) => (self.replaced(path, seen, None)?, None),

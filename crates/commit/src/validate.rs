@@ -206,6 +206,7 @@ impl Validation<'_> {
             gid: stat.gid,
             was,
             body,
+            own: false,
         });
         Ok(Adopted { record, stamp: Some(stamp) })
     }

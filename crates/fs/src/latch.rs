@@ -142,6 +142,11 @@ impl Fs for Latched {
         self.inner.unlink(path)
     }
 
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        self.latch.check("remove directory", path)?;
+        self.inner.remove_dir(path)
+    }
+
     fn sync_dir(&self, dir: &str) -> Result<()> {
         self.latch.check("sync directory", dir)?;
         self.latch.watch(self.inner.sync_dir(dir))
@@ -289,6 +294,10 @@ mod tests {
             self.note("unlink");
             Ok(())
         }
+        fn remove_dir(&self, _: &str) -> Result<()> {
+            self.note("remove_dir");
+            Ok(())
+        }
         fn sync_dir(&self, _: &str) -> Result<()> {
             self.synced("sync_dir")
         }
@@ -348,6 +357,7 @@ mod tests {
             fs.make_dir("d", 0o700),
             fs.rename("f", "g", Rename::Exchange),
             fs.unlink("f"),
+            fs.remove_dir("d"),
             fs.sync_dir(""),
             fs.sync_everything(),
             file.write_at(b"x", 0).map(drop),
@@ -364,14 +374,14 @@ mod tests {
         let (fake, fs) = latched();
         let file = fs.open("f", Access::Write).unwrap();
         assert!(changes(&fs, &*file).iter().all(Result::is_ok));
-        assert_eq!(fake.calls.lock().unwrap().len(), 13);
+        assert_eq!(fake.calls.lock().unwrap().len(), 14);
 
         fs.trip();
         assert!(fs.is_tripped() && fs.clone().is_tripped());
         for refused in changes(&fs, &*file) {
             assert!(refused.unwrap_err().is_latched());
         }
-        assert_eq!(fake.calls.lock().unwrap().len(), 13, "nothing reached the disk");
+        assert_eq!(fake.calls.lock().unwrap().len(), 14, "nothing reached the disk");
 
         file.read_at(&mut [0], 0).unwrap();
         file.stat().unwrap();

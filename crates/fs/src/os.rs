@@ -149,6 +149,11 @@ impl Fs for OsFs {
         unlinkat(dir, name, AtFlags::empty()).at("unlink", path)
     }
 
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        let (dir, name) = self.root.entry(path).at("remove directory", path)?;
+        unlinkat(dir, name, AtFlags::REMOVEDIR).at("remove directory", path)
+    }
+
     fn sync_dir(&self, dir: &str) -> Result<()> {
         let opened = self.open_dir(dir).at("open directory", dir)?;
         fsync(opened).at("sync directory", dir)

@@ -51,6 +51,9 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Removes the name of a file.
     fn unlink(&self, path: &str) -> Result<()>;
 
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &str) -> Result<()>;
+
     /// After `Ok`, the entries of this directory are durable; nothing else is.
     fn sync_dir(&self, dir: &str) -> Result<()>;
 

@@ -58,6 +58,7 @@ fn group(documents: u64, round: u64) -> Vec<RecordKind> {
             gid: 0,
             was: None,
             body: Body::Inline(body.into()),
+            own: false,
         })
     };
     (0..documents).map(put).chain([RecordKind::Commit(Commit::default())]).collect()

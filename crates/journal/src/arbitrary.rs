@@ -21,6 +21,7 @@ pub fn put(path: &str, body: &[u8]) -> RecordKind {
         gid: 0,
         was: None,
         body: Body::Inline(body.into()),
+        own: false,
     })
 }
 
@@ -121,7 +122,8 @@ fn change(u: &mut Unstructured<'_>) -> Result<RecordKind> {
         _ => {
             let (len, hash, body) = body(u)?;
             let (mode, uid, gid) = u.arbitrary()?;
-            RecordKind::Put(Put { path, len, hash, mode, uid, gid, was: replaced(u)?, body })
+            let (was, own) = (replaced(u)?, u.arbitrary()?);
+            RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body, own })
         }
     })
 }

@@ -124,6 +124,11 @@ impl Fs for Faulty {
         self.call("unlink", path)?;
         self.inner.unlink(path)
     }
+
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        self.call("remove_dir", path)?;
+        self.inner.remove_dir(path)
+    }
     fn sync_dir(&self, dir: &str) -> Result<()> {
         self.call("sync dir", dir)?;
         self.inner.sync_dir(dir)

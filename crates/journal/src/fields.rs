@@ -31,6 +31,8 @@ pub(crate) struct PutFields<'a> {
     base64: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     staged: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    own: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,6 +140,7 @@ impl<'a> PutFields<'a> {
             text,
             base64,
             staged,
+            own: put.own,
         }
     }
 
@@ -152,6 +155,7 @@ impl<'a> PutFields<'a> {
             gid: self.gid,
             was: self.was.map(WasFields::decode),
             body: body.decode(self.len, self.hash)?,
+            own: self.own,
         }))
     }
 }
@@ -237,6 +241,11 @@ impl WasFields {
     pub(crate) fn decode(self) -> Was {
         Was { size: self.size, mtime: self.mtime, ino: self.ino, hash: self.hash }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// An option that is written as `null`: without the field it is not a record.

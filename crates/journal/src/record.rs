@@ -54,6 +54,9 @@ pub struct Put {
     pub was: Option<Was>,
     /// Where the body is.
     pub body: Body,
+    /// Mode, owner and group are the put's own, whatever the document had; else they were copied from
+    /// it, and what it has got since then goes before.
+    pub own: bool,
 }
 
 /// Bytes are added at the end of a document that exists.

@@ -107,7 +107,8 @@ impl Run<'_> {
                 Body::InPlace
             };
             let path = path.clone();
-            records.push(RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body }));
+            let own = false;
+            records.push(RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body, own }));
         }
         Ok(records)
     }
@@ -180,7 +181,7 @@ impl Run<'_> {
                 RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => continue,
             };
             let word = self.inspection.words.get(path);
-            let swap = Swap { path, was, txn, time };
+            let swap = Swap { path, was, txn, time, own: false };
             // A power cut also leaves what was never whole; and what the document holds as well can
             // go without a loss.
             let is_ours = |stat: &Stat, found| {
@@ -228,14 +229,16 @@ impl Run<'_> {
         let word = self.word(path).clone();
         let base = word.said.base.as_ref().expect("what is redone has a body, or goes");
         let at = self.names.swap(base.seq, base.time);
-        let swap = Swap { path, was: base.change.was(), txn: word.txn, time: base.time };
+        let own = word.said.put().is_some_and(|put| put.own);
+        let swap = Swap { path, was: base.change.was(), txn: word.txn, time: base.time, own };
         let Change::Put(put) = &base.change else {
             let displaced = remove_document(self.fs, path, &at)?;
             return self.settle(swap, &at, displaced, displace, None, report);
         };
         let (dir, mut attrs) = place(self.fs, path)?;
-        if let (Some(attrs), Standing::Untrusted | Standing::Failed) =
-            (&mut attrs, self.document(path).facts.standing)
+        let standing = self.document(path).facts.standing;
+        if let Some(attrs) = &mut attrs
+            && (put.own || matches!(standing, Standing::Untrusted | Standing::Failed))
         {
             // What a power cut has left of mode and owner proves no more than the content does.
             (attrs.mode, attrs.uid, attrs.gid) = (put.mode, put.uid, put.gid);

@@ -165,6 +165,10 @@ impl Fs for Actor {
         self.call("unlink", path, Class::Change, |system, _| system.unlink(path))
     }
 
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        self.call("remove_dir", path, Class::Change, |system, _| system.remove_dir(path))
+    }
+
     fn sync_dir(&self, dir: &str) -> Result<()> {
         self.call("sync_dir", dir, Class::Sync, |system, twist| {
             let (id, _) = system.dir(dir)?;

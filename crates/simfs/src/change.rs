@@ -134,6 +134,11 @@ impl System {
         if entry.is_dir { Err(errno::ISDIR) } else { self.remove(path) }
     }
 
+    pub(crate) fn remove_dir(&mut self, path: &str) -> Answer<()> {
+        let (entry, _) = self.existing(path)?;
+        if entry.is_dir { self.remove(path) } else { Err(errno::NOTDIR) }
+    }
+
     /// Removes a file, a link or an empty directory.
     pub(crate) fn remove(&mut self, path: &str) -> Answer<()> {
         let (entry, place) = self.existing(path)?;

@@ -20,7 +20,7 @@ pub enum When {
     /// The `nth` call, from 1 and counted from now on, that is this `op` on such a path.
     Matching {
         /// `open`, `create`, `create_unnamed`, `stat`, `list`, `make_dir`, `rename`, `unlink`,
-        /// `sync_dir`, `sync_everything`, `lock`, `read`, `write`, `set_len`, `sync`, `link`,
+        /// `remove_dir`, `sync_dir`, `sync_everything`, `lock`, `read`, `write`, `set_len`, `sync`, `link`,
         /// `attrs`, `set_attrs`, `set_mtime`, `facts`; empty for all.
         op: &'static str,
         /// A part of the path, of either path for `rename`; empty for all. A handle has the path

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use filepact_fs::{File, FsError, read_full};
+use filepact_journal::{Hash, Hasher};
 
 /// Bytes in memory at a time.
 const PIECE: usize = 256 * 1024;
@@ -73,6 +74,13 @@ impl Content {
             }
         }
         Ok(())
+    }
+
+    /// The hash of all bytes.
+    pub(crate) fn hash(&self) -> Result<Hash, FsError> {
+        let mut hasher = Hasher::new();
+        self.read_pieces(|piece| hasher.update(piece))?;
+        Ok(hasher.finish())
     }
 
     pub(crate) fn into_reader(self) -> Reader {

@@ -29,10 +29,10 @@ pub enum Error {
         /// What the parser says.
         source: serde_json::Error,
     },
-    /// There is no such document.
+    /// There is no such document, or no such rescued edit any more.
     #[error("`{path}` does not exist")]
     NotFound {
-        /// The document.
+        /// The document, or where the edit lay.
         path: String,
     },
     /// The document is there already.
@@ -41,15 +41,16 @@ pub enum Error {
         /// The document.
         path: String,
     },
-    /// The path cannot be a document: a directory, a link, another mount.
+    /// The path cannot be a document: a directory, a link, another mount. Or a rescued edit is no file.
     #[error("`{path}` cannot be changed: {refusal}")]
     Refused {
-        /// The document.
+        /// The document, or where the edit lies.
         path: String,
         /// Why.
         refusal: Refusal,
     },
-    /// What the transaction saw, or expected, has changed. Begin again; [`transact`] does.
+    /// What the transaction saw, or expected, has changed. Begin again; [`transact`] does. Or a rescued
+    /// edit was saved again since it was listed: list them once more.
     ///
     /// [`transact`]: crate::Store::transact
     #[error("changed since the transaction saw it: {}", paths.join(", "))]

@@ -6,11 +6,10 @@ use std::io::Read;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Change, Committed, Content as Prepared, Listed, Observation, Request, Turn, prepare_bytes,
-    prepare_existing, prepare_reader,
+    Attributes, Change, Committed, Content as Prepared, Listed, Observation, Request, Turn,
+    prepare_bytes, prepare_existing, prepare_reader,
 };
 use filepact_fs::DocPath;
-use filepact_journal::Hasher;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +18,7 @@ use crate::error::prepare_error;
 use crate::read::{self, is_below};
 use crate::shared::Shared;
 use crate::store::directory;
-use crate::{Error, Reader, Store, Version, json};
+use crate::{Error, Reader, Rescued, Store, Version, json};
 
 /// A set of changes that becomes durable and visible together, or not at all.
 ///
@@ -47,10 +46,12 @@ use crate::{Error, Reader, Store, Version, json};
 #[derive(Debug)]
 #[must_use = "a transaction does nothing until it is committed"]
 pub struct Transaction {
-    store: Store,
+    pub(crate) store: Store,
     request: Request,
     /// What is added to documents, behind the changes of the request.
     added: BTreeMap<DocPath, Vec<u8>>,
+    /// The rescued edits that are the content of these documents.
+    pub(crate) restored: BTreeMap<DocPath, Rescued>,
     /// Everything committed up to here has left what was read alone.
     checked: u64,
     /// What it read and somebody has changed since.
@@ -66,6 +67,7 @@ impl Transaction {
             store,
             request: Request::default(),
             added: BTreeMap::new(),
+            restored: BTreeMap::new(),
             checked,
             conflict: None,
             turn,
@@ -113,10 +115,8 @@ impl Transaction {
         let path = DocPath::new(path)?;
         match self.request.changes.get(&path) {
             _ if self.added.contains_key(&path) => {
-                let mut hasher = Hasher::new();
                 let content = self.content(&path)?.expect("it has added to it");
-                content.read_pieces(|piece| hasher.update(piece))?;
-                return Ok(Some(Version(hasher.finish())));
+                return Ok(Some(Version(content.hash()?)));
             }
             Some(Change::Put { content, .. } | Change::Append { content }) => {
                 return Ok(Some(Version(content.hash())));
@@ -199,7 +199,7 @@ impl Transaction {
         let inline_max = self.store.0.options.inline_max;
         let content = prepare_reader(self.store.0.fs(), &path, &mut source, inline_max)
             .map_err(|error| prepare_error(&path, error))?;
-        self.change(path, Change::Put { content, mode: None, like: None });
+        self.change(path, Change::Put { content, attributes: Attributes::Kept });
         Ok(())
     }
 
@@ -322,9 +322,10 @@ impl Transaction {
             None => self.existing(&from)?,
             change => change,
         };
-        let added = self.added.remove(&from);
+        let (added, restored) = (self.added.remove(&from), self.restored.remove(&from));
         self.request.changes.insert(from, Change::Remove);
         self.request.changes.extend(moved.map(|moved| (to.clone(), moved)));
+        self.restored.extend(restored.map(|restored| (to.clone(), restored)));
         self.added.extend(added.map(|added| (to, added)));
         Ok(())
     }
@@ -347,7 +348,7 @@ impl Transaction {
             _ => prepare_reader(fs, from, &mut content.into_reader(), inline_max)
                 .map_err(|error| prepare_error(from, error))?,
         };
-        Ok(Some(Change::Put { content, mode: None, like: Some(from.clone()) }))
+        Ok(Some(Change::Put { content, attributes: Attributes::Like(from.clone()) }))
     }
 
     /// Expects the committed document to have this version when the transaction commits; `None`
@@ -412,6 +413,8 @@ impl Transaction {
             None => shared.writer.commit(request, shared.timeout())?,
         };
         shared.committed();
+        drop(self.turn);
+        Self::drop_restored(&self.store, self.restored.into_values());
         Ok(committed)
     }
 
@@ -429,13 +432,15 @@ impl Transaction {
         self.store.0.check_open()?;
         let inline_max = self.store.0.options.inline_max;
         let content = prepare_bytes(self.store.0.fs(), path, bytes, inline_max)?;
-        self.change(path.clone(), Change::Put { content, mode, like: None });
+        let attributes = mode.map_or(Attributes::Kept, |mode| Attributes::New { mode });
+        self.change(path.clone(), Change::Put { content, attributes });
         Ok(())
     }
 
     /// Whatever was done to the document before is replaced.
-    fn change(&mut self, path: DocPath, change: Change) {
+    pub(crate) fn change(&mut self, path: DocPath, change: Change) {
         self.added.remove(&path);
+        self.restored.remove(&path);
         self.request.changes.insert(path, change);
     }
 
@@ -544,17 +549,17 @@ fn join_added(
     let (fs, inline_max) = (shared.fs(), shared.options.inline_max);
     for (path, bytes) in added {
         let change = match request.changes.remove(&path) {
-            Some(Change::Put { content, mode, like }) => {
-                let put = Change::Put { content, mode, like: like.clone() };
+            Some(Change::Put { content, attributes }) => {
+                let put = Change::Put { content, attributes: attributes.clone() };
                 let parts = own_part(&put).into_iter().chain([Part::Memory(bytes.into())]);
                 let mut reader = Content::of(parts.collect()).into_reader();
                 let content = prepare_reader(fs, &path, &mut reader, inline_max)
                     .map_err(|error| prepare_error(&path, error))?;
-                Change::Put { content, mode, like }
+                Change::Put { content, attributes }
             }
             Some(Change::Remove) => {
                 let content = prepare_bytes(fs, &path, bytes, inline_max)?;
-                Change::Put { content, mode: None, like: None }
+                Change::Put { content, attributes: Attributes::Kept }
             }
             Some(Change::Append { .. }) | None => {
                 Change::Append { content: prepare_bytes(fs, &path, bytes, inline_max)? }

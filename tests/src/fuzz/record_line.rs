@@ -156,7 +156,7 @@ fn says(fields: &Map<String, Value>, kind: &RecordKind) {
     let text = |field: &str| fields.get(field).and_then(Value::as_str);
     let number = |field: &str| fields.get(field).and_then(Value::as_u64);
     match kind {
-        RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body }) => {
+        RecordKind::Put(Put { path, len, hash, mode, uid, gid, was, body, own }) => {
             assert_eq!(text("kind"), Some("put"));
             assert_eq!(text("path"), Some(&**path));
             assert_eq!(text("hash"), Some(&*hash.to_string()));
@@ -166,6 +166,7 @@ fn says(fields: &Map<String, Value>, kind: &RecordKind) {
             }
             was_says(&fields["was"], was.as_ref());
             body_says(fields, body, (*len, *hash));
+            assert_eq!(fields.get("own").and_then(Value::as_bool).unwrap_or_default(), *own);
         }
         RecordKind::Append(Append { path, offset, len, hash, was, body }) => {
             assert_eq!(text("kind"), Some("append"));

@@ -169,7 +169,7 @@ struct Life {
     foreign: Tree,
 }
 
-/// Commits of every kind, a checkpoint, edits by others, a rescued one, and a close.
+/// Commits of every kind, a checkpoint, edits by others, one that is rescued and restored, and a close.
 fn life() -> &'static Life {
     static LIFE: OnceLock<Life> = OnceLock::new();
     LIFE.get_or_init(|| {
@@ -207,6 +207,11 @@ fn life() -> &'static Life {
             &[("large", Some(body("l", 6, 2 * INLINE_MAX))), ("new/d", Some(body("d", 6, 4)))],
         );
         life.commit(&store, &[("a.json", Some(body("a", 7, 100))), ("large", None)]);
+        // And restored, by a put whose mode is its own.
+        let edit = store.rescued().expect("it can be listed").remove(0);
+        let seen = store.compare_rescued(&edit, "dir/c").expect("it can be read");
+        store.restore_rescued(&edit, "dir/c", seen.document).expect("nothing stands in the way");
+        life.add("dir/c", Some(b"an edit".to_vec()));
         store.close().expect("nothing fails here");
         life.moments = sim.recorded();
         life

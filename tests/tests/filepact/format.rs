@@ -266,8 +266,34 @@ fn a_large_edit_is_known_by_its_hash_alone() {
 }
 
 #[test]
+fn a_restored_edit_has_a_mode_of_its_own_and_another_is_still_listed() {
+    let documents =
+        bodies([("accounts/ann.json", b"the first edit"), ("accounts/bob.json", b"{\"cents\":5}")]);
+    let log = vec![
+        FIRST,
+        "6 at 1800000003.000000000, put accounts/ann.json 11",
+        "8 at 1800000005.000000000, put accounts/ann.json 11",
+        "10 at 1800000006.000000000, put accounts/ann.json 14",
+    ];
+    let kept = vec![4, 6, 8, 10];
+    assert_opens("rescued", &Opened { documents, log, kept, ..Opened::default() });
+
+    let store = options().open_with(copy("rescued").actor()).expect("it opens");
+    let edits = store.rescued().expect("it can be listed");
+    let shown: Vec<_> = edits.iter().map(|edit| (edit.txn, &*edit.path, edit.size)).collect();
+    assert_eq!(shown, [(Some(8), "accounts/ann.json", 15)]);
+    assert_eq!(store.read_rescued(&edits[0]).expect("it is there"), b"the second edit");
+    let tree = load("rescued");
+    let journal = str::from_utf8(&tree[makers::SEGMENT]).expect("it is text").trim_end();
+    let own: Vec<_> = journal.lines().filter(|line| line.contains("\"own\"")).collect();
+    let [own] = own[..] else { panic!("one put says so: {journal}") };
+    assert!(own.contains("\"seq\":9,") && own.contains("\"mode\":384,"), "{own}");
+    assert!(own.ends_with(",\"own\":true}}"), "{own}");
+}
+
+#[test]
 fn fixtures_open_on_a_real_disk_as_well() {
-    for name in ["closed", "journal", "buffered", "torn-tail", "void-group", "changes"] {
+    for name in ["closed", "journal", "buffered", "torn-tail", "void-group", "changes", "rescued"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         write(folder.path(), &load(name));
         let store = Store::open(folder.path()).expect("it opens");

@@ -46,6 +46,8 @@ mod processes;
 mod promises;
 /// Long random histories, and what they found.
 mod random;
+/// Edits that were displaced: restored, dropped, and crashed on the way.
+mod rescued;
 /// Strict serializability, at every call and in random orders.
 mod serial;
 /// Every call is counted, and something is done just before it.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use filepact::{DocPath, Error, Store, Transaction, check_json};
+use filepact::{DocPath, Error, Reader, Store, Transaction, check_json};
 use serde::Serialize;
 
 use super::Done;
@@ -25,7 +25,11 @@ pub(super) fn get(cli: &Cli, store: &Store, args: &GetArgs, output: Output) -> R
         return Ok(DONE);
     }
     let mut tx = store.begin()?;
-    let mut reader = tx.reader(path)?.ok_or_else(|| absent(&cli.folder, path))?;
+    pour(tx.reader(path)?.ok_or_else(|| absent(&cli.folder, path))?, path)
+}
+
+/// Writes what lies at `path` to stdout, piece by piece.
+pub(super) fn pour(mut reader: Reader, path: &str) -> Result<u8, Failure> {
     let mut out = io::stdout().lock();
     let mut buffer = vec![0; 256 * 1024];
     loop {

@@ -4,6 +4,7 @@ mod absent;
 mod documents;
 mod log;
 mod recover;
+mod rescued;
 mod store;
 
 use std::io;
@@ -32,6 +33,9 @@ pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, 
         }),
         Verb::Log => open(cli, output, |store| log::log(store, output)),
         Verb::Status => open(cli, output, |store| store::status(store, output)),
+        Verb::Rescued(args) => {
+            open(cli, output, |store| rescued::rescued(store, args.verb.as_ref(), output))
+        }
         Verb::Check => open(cli, output, |store| store::check(store, output)),
         Verb::Recover(args) if args.dry_run => recover::examine(cli, output),
         Verb::Recover(_) => open(cli, output, |store| recover::recover(store, output)),

@@ -99,6 +99,9 @@ pub(super) fn status(store: &Store, output: Output) -> Result<u8, Failure> {
         for edit in &glance.rescued {
             writeln!(out, "            {} is kept at {}", edit.path, edit.at)?;
         }
+        if !glance.rescued.is_empty() {
+            writeln!(out, "            `filepact rescued` compares, restores and drops them")?;
+        }
         let Counts { commits, groups, conflicts, retries, waits, timeouts, heals, .. } = counts;
         let (commits, groups) = (count(bytes(commits), "commit"), count(bytes(groups), "group"));
         writeln!(
@@ -171,6 +174,6 @@ pub(super) fn checkpoint(store: &Store, output: Output) -> Result<u8, Failure> {
     Done::new().say(output)
 }
 
-fn bytes(number: u64) -> usize {
+pub(super) fn bytes(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -119,6 +119,7 @@ fn no_call_follows_a_link() {
     assert!(is_link(fs.create("to-dir/new").map(drop)));
     assert!(is_link(fs.make_dir("to-dir/new", 0o700)));
     assert!(is_link(fs.unlink(through)));
+    assert!(is_link(fs.remove_dir("to-dir/dir")));
     assert!(is_link(file.link("to-dir/new")));
     assert!(is_link(fs.lock(through, LockKind::Exclusive, Duration::ZERO).map(drop)));
     for how in [Rename::Replace, Rename::NoReplace, Rename::Exchange] {
@@ -130,6 +131,19 @@ fn no_call_follows_a_link() {
     fs.rename("to-file", "moved", Rename::NoReplace).unwrap();
     fs.unlink("moved").unwrap();
     assert_eq!(get(&fs, "dir/file"), b"inside");
+}
+
+#[test]
+fn only_an_empty_directory_is_removed_as_one() {
+    let (_temp, fs) = temp();
+    fs.make_dir("dir", 0o700).unwrap();
+    put(&fs, "dir/file", b"inside");
+    let errno = |outcome: Result<()>| outcome.unwrap_err().source.raw_os_error();
+    assert_eq!(errno(fs.remove_dir("dir")), Some(Errno::NOTEMPTY.raw_os_error()));
+    assert!(fs.remove_dir("dir/file").unwrap_err().is_not_found(), "it is no directory");
+    fs.unlink("dir/file").unwrap();
+    fs.remove_dir("dir").unwrap();
+    assert!(fs.remove_dir("dir").unwrap_err().is_not_found());
 }
 
 #[test]

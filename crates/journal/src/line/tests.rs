@@ -65,6 +65,7 @@ fn the_bytes_of_a_group_are_these() {
             gid: 100,
             was,
             body: Body::Inline(bytes.into()),
+            own: false,
         })
     };
     let commit = Commit { time: Time(2_000_000_000), note: Some("why".into()), outside: true };

@@ -81,6 +81,7 @@ fn put(body: &str) -> RecordKind {
         gid: 0,
         was: None,
         body: crate::Body::Inline(body.as_bytes().into()),
+        own: false,
     })
 }
 

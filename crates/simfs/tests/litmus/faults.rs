@@ -93,7 +93,11 @@ fn rule_9_faults_strike_the_call_they_are_meant_for() {
 }
 
 /// Every call of the seam, by the name that a fault knows it by.
-fn every_call(actor: &Actor) -> Vec<(&'static str, Option<i32>)> {
+fn every_call(sim: &SimFs, actor: &Actor) -> Vec<(&'static str, Option<i32>)> {
+    // It is removed below.
+    if sim.stat("e").is_none() {
+        sim.mkdir("e");
+    }
     let file = actor.open("f", Access::Write).unwrap();
     // It is renamed below.
     let other = actor.open("g", Access::Write).or_else(|_| actor.open("h", Access::Write)).unwrap();
@@ -110,6 +114,7 @@ fn every_call(actor: &Actor) -> Vec<(&'static str, Option<i32>)> {
         ("make_dir", actor.make_dir("d", 0o755).err().map(errno)),
         ("rename", actor.rename("g", "h", Rename::NoReplace).err().map(errno)),
         ("unlink", actor.unlink("u").err().map(errno)),
+        ("remove_dir", actor.remove_dir("e").err().map(errno)),
         ("sync_dir", actor.sync_dir("").err().map(errno)),
         ("sync_everything", actor.sync_everything().err().map(errno)),
         ("lock", actor.lock("f", LockKind::Shared, Duration::ZERO).err().map(errno)),
@@ -127,19 +132,23 @@ fn every_call(actor: &Actor) -> Vec<(&'static str, Option<i32>)> {
 #[test]
 fn rule_9_every_fault_strikes_every_call_once_or_for_ever() {
     let files: [(&str, &[u8]); 3] = [("f", b"1234"), ("g", b""), ("u", b"")];
-    let ops: Vec<&str> = every_call(&durable(&files).1).into_iter().map(|(op, _)| op).collect();
-    assert_eq!(ops.len(), 20);
+    let calls = |files: &[_]| {
+        let (sim, actor) = durable(files);
+        every_call(&sim, &actor)
+    };
+    let ops: Vec<&str> = calls(&files).into_iter().map(|(op, _)| op).collect();
+    assert_eq!(ops.len(), 21);
     for number in [errno::IO, errno::NOSPC, errno::DQUOT, errno::MFILE, errno::ROFS] {
         for &op in ops.iter().filter(|op| **op != "open") {
             let (sim, actor) = durable(&files);
             fault(&sim, op, FaultKind::Error(number), 1, false);
             let failed: Vec<_> =
-                every_call(&actor).into_iter().filter(|(_, e)| e.is_some()).collect();
+                every_call(&sim, &actor).into_iter().filter(|(_, e)| e.is_some()).collect();
             assert_eq!(failed, [(op, Some(number))], "and nothing else fails");
             let (sim, actor) = durable(&files);
             fault(&sim, op, FaultKind::Error(number), 1, true);
             for _ in 0..2 {
-                let calls = every_call(&actor);
+                let calls = every_call(&sim, &actor);
                 let (_, answer) = calls.iter().find(|(name, _)| *name == op).unwrap();
                 assert_eq!(*answer, Some(number), "{op} for ever");
             }
@@ -150,12 +159,23 @@ fn rule_9_every_fault_strikes_every_call_once_or_for_ever() {
 #[test]
 fn rule_9_a_call_that_fails_has_changed_nothing() {
     let (sim, actor) = durable(&[("f", b"1234"), ("g", b""), ("u", b"")]);
+    sim.mkdir("e");
     let before = sim.fingerprint();
-    for op in ["create", "make_dir", "rename", "unlink", "write", "set_len", "link", "set_mtime"] {
+    for op in [
+        "create",
+        "make_dir",
+        "remove_dir",
+        "rename",
+        "unlink",
+        "write",
+        "set_len",
+        "link",
+        "set_mtime",
+    ] {
         fault(&sim, op, FaultKind::Error(errno::NOSPC), 1, true);
     }
     fault(&sim, "set_attrs", FaultKind::Interrupted, 1, true);
-    every_call(&actor);
+    every_call(&sim, &actor);
     assert_eq!(sim.fingerprint(), before);
 }
 

@@ -31,6 +31,9 @@ fn paths_are_resolved_like_the_real_ones() {
     assert_eq!(errno_of(actor.create("link/new")), errno::LOOP);
     assert_eq!(errno_of(actor.make_dir("dir", 0o755)), errno::EXIST);
     assert_eq!(errno_of(actor.unlink("dir")), errno::ISDIR);
+    assert_eq!(errno_of(actor.remove_dir("file")), errno::NOTDIR);
+    assert_eq!(errno_of(actor.remove_dir("dir")), errno::NOTEMPTY);
+    assert_eq!(errno_of(actor.remove_dir("none")), errno::NOENT);
     assert_eq!(errno_of(actor.list("file")), errno::NOTDIR);
     assert_eq!(errno_of(actor.sync_dir("none")), errno::NOENT);
     let rename = |from, to, how| errno_of(actor.rename(from, to, how));

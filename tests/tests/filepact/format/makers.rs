@@ -16,13 +16,13 @@ pub(super) type Tree = BTreeMap<String, Vec<u8>>;
 /// Bodies above this are staged.
 pub(super) const INLINE_MAX: usize = 100;
 
-const SEGMENT: &str = ".filepact/journal/00000000000000000001.jsonl";
+pub(super) const SEGMENT: &str = ".filepact/journal/00000000000000000001.jsonl";
 
 /// The name of a fixture, and how it is made.
 type Maker = (&'static str, fn() -> Tree);
 
 /// All fixtures.
-pub(super) fn stores() -> [Maker; 13] {
+pub(super) fn stores() -> [Maker; 14] {
     [
         ("closed", closed),
         ("journal", || journal(Durability::Journal)),
@@ -31,6 +31,7 @@ pub(super) fn stores() -> [Maker; 13] {
         ("void-group", void_group),
         ("changes", changes),
         ("large-edit", large_edit),
+        ("rescued", rescued),
         ("damaged-line", damaged_line),
         ("damaged-end", damaged_end),
         ("damaged-segment", damaged_segment),
@@ -172,6 +173,30 @@ fn large_edit() -> Tree {
     tx.read_bytes("accounts/ann.json").expect("it can be read").expect("it is there");
     tx.write_bytes("accounts/bob.json", "{}").expect("a path");
     assert_eq!(tx.commit().expect("nothing fails here").txn, 8);
+    drop(store);
+    tree(&sim)
+}
+
+/// Of two edits that were displaced unseen one is restored, by a put whose mode is its own; the other
+/// lies in `rescued/`.
+fn rescued() -> Tree {
+    let sim = world();
+    let store = opened(&sim, Durability::Journal);
+    for (edit, cents) in [("the first edit", 1), ("the second edit", 2)] {
+        tick(&sim);
+        sim.write("accounts/ann.json", edit.as_bytes());
+        sim.set_mode("accounts/ann.json", 0o600);
+        tick(&sim);
+        commit(&store, &[("accounts/ann.json", &*format!("{{\"cents\":{cents}}}"))])
+            .expect("nothing fails here");
+        sim.set_mode("accounts/ann.json", 0o644);
+    }
+    tick(&sim);
+    let first = store.rescued().expect("it can be listed").remove(0);
+    let seen = store.compare_rescued(&first, "accounts/ann.json").expect("it can be read");
+    store
+        .restore_rescued(&first, "accounts/ann.json", seen.document)
+        .expect("nothing stands in the way");
     drop(store);
     tree(&sim)
 }

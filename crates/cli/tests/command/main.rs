@@ -5,191 +5,21 @@
     reason = "looks at the folder from outside, as any program would"
 )]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::fs::Permissions;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A store in a temporary folder.
-struct Sandbox(TempDir);
+use sandbox::{Sandbox, Talk, feed};
 
-/// What a run of the command said.
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: Vec<u8>,
-    err: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.out).unwrap()
-    }
-
-    /// Succeeded, and said this.
-    #[track_caller]
-    fn says(&self, text: &str) {
-        assert_eq!((self.code, self.text(), &*self.err), (0, text, ""));
-    }
-
-    /// Failed with this exit code, printed no data, and said why.
-    #[track_caller]
-    fn fails(&self, code: i32, why: &str) {
-        assert_eq!(self.code, code, "{}", self.err);
-        assert_eq!(self.text(), "");
-        assert!(self.err.contains(why), "{:?} does not say {why:?}", self.err);
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        assert_eq!(self.code, 0, "{}", self.err);
-        serde_json::from_slice(&self.out).unwrap()
-    }
-}
-
-impl Sandbox {
-    /// A folder that is no store yet.
-    fn bare() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn new() -> Self {
-        let sandbox = Self::bare();
-        assert_eq!(sandbox.run(&["init"]).code, 0);
-        sandbox
-    }
-
-    /// With two documents: `a.json` and `dir/b.txt`.
-    fn with_documents() -> Self {
-        let sandbox = Self::new();
-        sandbox.put("a.json", "{\"n\": 1}\n").says("");
-        sandbox.put("dir/b.txt", "hello\n").says("");
-        sandbox
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_filepact"));
-        command.env_remove("FILEPACT_DIR").arg("-C").arg(self.0.path()).args(args);
-        command
-    }
-
-    /// The command under a limit of the shell's `ulimit`.
-    fn limited(&self, limit: &str, args: &[&str]) -> Command {
-        let mut command = Command::new("sh");
-        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_filepact"), "-C"]);
-        command.env_remove("FILEPACT_DIR").arg(self.0.path()).args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        self.feed(args, "")
-    }
-
-    fn feed(&self, args: &[&str], input: impl AsRef<[u8]>) -> Ran {
-        feed(self.command(args), input.as_ref())
-    }
-
-    fn put(&self, path: &str, content: &str) -> Ran {
-        self.feed(&["put", path], content)
-    }
-
-    /// Starts a `batch`, commits these lines, and kills it before it can close the store.
-    fn commit_and_kill(&self, lines: &[&str]) {
-        let mut batch = Talk::start(self);
-        assert_eq!(batch.say(r#"{"op":"begin"}"#)["ok"], true);
-        for line in lines {
-            assert_eq!(batch.say(line)["ok"], true);
-        }
-        assert!(batch.say(r#"{"op":"commit"}"#)["txn"].is_u64());
-        batch.child.kill().unwrap();
-        batch.child.wait().unwrap();
-    }
-
-    /// Every file of the folder, the journal and all, with its content.
-    fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        let mut pending = vec![self.0.path().to_owned()];
-        while let Some(dir) = pending.pop() {
-            for entry in fs::read_dir(dir).unwrap() {
-                let path = entry.unwrap().path();
-                let kind = path.symlink_metadata().unwrap().file_type();
-                if kind.is_dir() {
-                    pending.push(path);
-                } else {
-                    let bytes = if kind.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
-                    files.insert(path, bytes);
-                }
-            }
-        }
-        files
-    }
-
-    /// Every file outside `.filepact`.
-    fn documents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let own = self.path(".filepact");
-        self.everything().into_iter().filter(|(path, _)| !path.starts_with(&own)).collect()
-    }
-}
-
-fn feed(mut command: Command, input: &[u8]) -> Ran {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // Apart, so that neither side waits for the other. Who does not read it is no failure here.
-    let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    feeder.join().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(!err.contains("panicked"), "{err}");
-    Ran { code: output.status.code().unwrap(), out: output.stdout, err }
-}
-
-/// A `batch` that is spoken to line by line.
-struct Talk {
-    child: Child,
-    answers: BufReader<std::process::ChildStdout>,
-}
-
-impl Talk {
-    fn start(sandbox: &Sandbox) -> Self {
-        let mut command = sandbox.command(&["batch"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let answers = BufReader::new(child.stdout.take().unwrap());
-        Self { child, answers }
-    }
-
-    fn say(&mut self, line: &str) -> Value {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).unwrap();
-        serde_json::from_str(&answer).unwrap()
-    }
-}
-
-impl Drop for Talk {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+/// `rescued`, and what is said of rescued edits elsewhere.
+mod rescued;
+/// The command, run in a folder of its own.
+mod sandbox;
 
 #[test]
 fn init_makes_a_store_once_and_says_so_afterwards() {
@@ -642,6 +472,7 @@ fn a_folder_that_is_no_store_is_left_as_it_is() {
         &["batch"],
         &["log"],
         &["status"],
+        &["rescued"],
         &["check"],
         &["recover"],
         &["recover", "--dry-run"],
@@ -781,7 +612,8 @@ fn a_wrong_command_line_is_exit_code_2() {
 #[test]
 fn every_verb_has_help_with_examples() {
     let sandbox = Sandbox::bare();
-    let verbs = "init get put rm ls batch log status check recover checkpoint demo";
+    let verbs =
+        "init get put append rm mv ls batch log status rescued check recover checkpoint demo";
     for verb in verbs.split(' ') {
         let help = sandbox.run(&[verb, "--help"]);
         assert_eq!(help.code, 0);
