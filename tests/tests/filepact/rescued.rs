@@ -228,6 +228,7 @@ fn a_drop_that_dies_at_any_call_leaves_the_edit_whole_or_gone() {
     let before = documents(&sim);
     sim.record();
     store.drop_rescued(&edit(&store)).expect("nothing stands in the way");
+    assert!(sim.stat(".filepact/rescued").is_some(), "nothing makes its name durable anew");
     assert_eq!(sim.names_in(".filepact/rescued"), Vec::<String>::new(), "no folder stays");
     for moment in sim.recorded() {
         let mut worlds = moment.world.process_death_variants();
