@@ -86,7 +86,7 @@ pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};
 pub use request::{Attributes, Change, Committed, Request};
 pub use rescued::{Dropped, Rescued, drop_rescued, open_rescued, rescued_edits};
 pub use rewrite::{Rewritten, rewrite};
-pub use stage::{Dress, StageNames, Staged, place, restage, stage_name_record};
+pub use stage::{Dress, StageNames, Staged, place, restage, stage_edited, stage_name_record};
 pub use turn::Turn;
 pub use view::{Found, Known, Moment, View};
 pub use writer::{Durability, JournalStatus, Limits, Writer, WriterParts};

@@ -19,6 +19,8 @@ pub struct ReadSet {
 /// A directory that a transaction listed.
 #[derive(Clone, Debug)]
 pub struct Listed {
+    /// Every transaction up to this seq is taken into account.
+    pub at: u64,
     /// The documents below it, sorted.
     pub names: Vec<DocPath>,
 }

@@ -101,6 +101,24 @@ fn stage_body(fs: &dyn Fs, body: &str, at: String) -> Result<Staged, FsError> {
     link(&*fs.open(&stage_body_path(body), Access::Read)?, at)
 }
 
+/// Stages a large body that somebody has edited in place, as it is now.
+pub fn stage_edited(
+    fs: &dyn Fs,
+    body: &str,
+    dir: &str,
+    dress: Dress<'_>,
+    at: String,
+) -> Result<Staged, FsError> {
+    match stage_body(fs, body, at.clone()) {
+        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
+            let from = stage_body_path(body);
+            let len = fs.stat(&from)?.map_or(0, |stat| stat.stamp.size);
+            stage_copy(fs, &from, len, dir, dress, at)
+        }
+        staged => staged,
+    }
+}
+
 /// Stages a copy of `len` bytes of the file at `from` in a new file made in `dir`, synced.
 pub(crate) fn stage_copy(
     fs: &dyn Fs,

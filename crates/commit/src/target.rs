@@ -122,6 +122,10 @@ impl Validation<'_> {
         };
         let Some(holds) = known.content else { return Ok(None) };
         let Some(stat) = stat else { return Ok(Some(by_content(&holds))) };
+        if known.unread {
+            // Of several pieces no hash is known: whatever is displaced is not this.
+            return Ok(Some(by_content(&holds)));
+        }
         if known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)) {
             return Ok(Some(was(stat, holds.hash())));
         }

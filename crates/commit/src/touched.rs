@@ -106,7 +106,7 @@ mod tests {
         }
         let lists = |dir: &str| {
             let mut request = Request::default();
-            request.reads.lists.insert(dir.to_owned(), Listed { names: Vec::new() });
+            request.reads.lists.insert(dir.to_owned(), Listed { at: 0, names: Vec::new() });
             request
         };
         for (dir, concerned) in [("", true), ("a", true), ("c", false), ("c/d", true), ("b", false)]

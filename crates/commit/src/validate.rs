@@ -151,6 +151,7 @@ impl Validation<'_> {
     /// Whether what was seen is what filepact knows.
     fn is_known(&self, path: &DocPath, known: &Known, seen: &Seen) -> Result<bool, CommitError> {
         let (holds, hash, stamp) = match (&known.content, seen) {
+            (_, Seen::Document { .. }) if known.unread => return Ok(false),
             (Some(holds), Seen::Document { hash, stamp }) => (holds, *hash, *stamp),
             (content, seen) => return Ok(content.is_none() && seen.hash().is_none()),
         };

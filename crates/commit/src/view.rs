@@ -27,6 +27,8 @@ pub struct Known {
     /// Its stamp, once this handle has seen it with this content; an outside edit shows as a
     /// difference.
     pub stamp: Option<Stamped>,
+    /// What was added to it stands behind an edit that nobody has read.
+    pub unread: bool,
 }
 
 impl Known {
@@ -173,6 +175,17 @@ impl View {
         self.state.read()?.ok_or(CommitError::Poisoned)
     }
 
+    /// Whether what was read of a document is what a failed sync has left of it: other content than is
+    /// known, under the time of its commit, in a store that has failed.
+    ///
+    /// # Errors
+    /// [`CommitError::Poisoned`] if `state` cannot be made out.
+    pub fn is_lost(&self, path: &str, hash: Hash, mtime: Time) -> Result<bool, CommitError> {
+        let known = self.known(path).filter(|known| known.time == mtime);
+        let known = known.and_then(|known| known.content?.hash());
+        Ok(known.is_some_and(|known| known != hash) && self.read_state()?.state.failed)
+    }
+
     /// How far the journal is taken in.
     pub fn progress(&self) -> Progress {
         *self.lock_follower().progress()
@@ -253,6 +266,7 @@ impl View {
         if let Some(known) = self.write().known.get_mut(path) {
             known.content = Some(Holds::whole(seen.stamp.size, Some(hash)));
             known.stamp = Some(seen);
+            known.unread = false;
         }
     }
 
@@ -312,7 +326,12 @@ impl Inner {
             // What an append adds to may be an edit that nobody has seen.
             let before = known.filter(|known| word.was().is_some_and(|was| known.is(was)));
             let content = Holds::after(before.and_then(|known| known.content.as_ref()), &word.said);
-            self.learn(path, Known { seq: word.seq, time: word.time, content, stamp: None });
+            let unread = word.said.base.is_none()
+                && known.is_some_and(|known| known.unread || before.is_none());
+            self.learn(
+                path,
+                Known { seq: word.seq, time: word.time, content, stamp: None, unread },
+            );
         }
     }
 

@@ -8,7 +8,7 @@ use filepact_commit::{
     Live, Mark, Opened, Stamped, are_there, hash_part, is_torn, look_past_links, open_past_links,
     stage_body_path,
 };
-use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, parent_of};
+use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of};
 use filepact_journal::{
     Added, Append, Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was, Word,
     Words, load, scan,
@@ -150,9 +150,9 @@ fn inspect_document(
         Live::Absent if is_blocked(fs, path, words)? => Live::Other(Kind::File),
         live => live,
     };
-    let body = match word.said.base.as_ref().map(|base| &base.change) {
-        Some(Change::Remove(_)) => BodyAt::Removed,
-        Some(Change::Put(put)) => body_at(fs, put, &live)?,
+    let body = match word.said.base.as_ref().map(|base| (&base.change, base.time)) {
+        Some((Change::Remove(_), _)) => BodyAt::Removed,
+        Some((Change::Put(put), time)) => body_at(fs, put, time, &live)?,
         None => BodyAt::Before,
     };
     let disk = match &live {
@@ -184,7 +184,7 @@ fn is_blocked(fs: &dyn Fs, path: &str, words: &Words) -> Result<bool, FsError> {
     Ok(false)
 }
 
-fn body_at(fs: &dyn Fs, put: &Put, live: &Live) -> Result<BodyAt, FsError> {
+fn body_at(fs: &dyn Fs, put: &Put, time: Time, live: &Live) -> Result<BodyAt, FsError> {
     let name = match &put.body {
         Body::Inline(_) => return Ok(BodyAt::Journal),
         Body::InPlace => return Ok(BodyAt::InPlace),
@@ -199,7 +199,13 @@ fn body_at(fs: &dyn Fs, put: &Put, live: &Live) -> Result<BodyAt, FsError> {
     }
     // Cut to its length: the document may have shared the inode, and have been added to.
     let hash = hash_part(&*fs.open(&staged, Access::Read)?, 0, put.len)?;
-    Ok(if hash == put.hash { BodyAt::Staged } else { BodyAt::Nowhere })
+    Ok(if hash == put.hash {
+        BodyAt::Staged
+    } else if stat.stamp.mtime > time {
+        BodyAt::Edited
+    } else {
+        BodyAt::Nowhere
+    })
 }
 
 /// Equal by content; else, what kind of other content it is.
@@ -228,10 +234,13 @@ fn compare(
         });
     }
     // An append gives its time to whatever it adds to, also to an edit.
-    Ok(if put.is_some() && appends.is_empty() && our_time {
+    let lost_write = put.is_some() && appends.is_empty() && our_time;
+    Ok(if lost_write && standing == Standing::Published {
         OnDisk::LostWrite
     } else if is_earlier(fs, path, (stat, hash), word)? {
         OnDisk::Old
+    } else if lost_write {
+        OnDisk::LostWrite
     } else {
         OnDisk::Foreign
     })

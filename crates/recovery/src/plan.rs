@@ -23,6 +23,9 @@ pub enum BodyAt {
     Journal,
     /// In its staged file, which verifies.
     Staged,
+    /// In its staged file, which somebody has edited since the commit by another of its names, that of
+    /// the document that was renamed.
+    Edited,
     /// The document is the staged file itself, edited in place since.
     Document,
     /// In a staged file that is gone or holds something else.
@@ -121,7 +124,7 @@ pub struct Planned {
 /// The table. Read it from the top: the first line that fits decides.
 pub fn decide(facts: Facts) -> Row {
     use Action::{Adopt, Extend, Keep, Leave, Redo, Refuse, Rewrite, Verify};
-    use BodyAt::{Before, Document, InPlace, Journal, Nowhere, Removed, Staged};
+    use BodyAt::{Before, Document, Edited, InPlace, Journal, Nowhere, Removed, Staged};
     use OnDisk::{Absent, Equal, Foreign, LostWrite, NotAFile, Old, Short};
     use Standing::{Committed, Failed, Published, Untrusted};
 
@@ -133,7 +136,7 @@ pub fn decide(facts: Facts) -> Row {
         (_, Equal, Untrusted) => row(Verify, "it reads as it should; the device has to say so too"),
         (_, Equal, Failed) => row(Rewrite, "a sync failed: what reads well may not be on the disk"),
 
-        (Journal | Staged | Document | Nowhere | InPlace | Before, Short, _) => {
+        (Journal | Staged | Edited | Document | Nowhere | InPlace | Before, Short, _) => {
             row(Extend, "what was added to it is not all there")
         }
 
@@ -150,17 +153,18 @@ pub fn decide(facts: Facts) -> Row {
         (Before, NotAFile, _) => row(Refuse, "what stands at its path is no file; move it"),
         (Before, _, _) => row(Leave, "what was added to it stands in another content"),
         (Nowhere, _, _) => row(Refuse, "the body is neither at its path nor in its staged file"),
-        (Journal | Staged, NotAFile, _) => {
+        (Journal | Staged | Edited, NotAFile, _) => {
             row(Refuse, "what stands at its path is no file, or a file is in the way; move it")
         }
-        (Journal | Staged, Absent, _) => row(Redo(Displace::Drop), "it was not there yet"),
-        (Journal | Staged | Removed, Old, _) => {
+        (Journal | Staged | Edited, Absent, _) => row(Redo(Displace::Drop), "it was not there yet"),
+        (Journal | Staged | Edited | Removed, Old, _) => {
             row(Redo(Displace::Drop), "it was still as before, or its write was lost")
         }
-        (Journal | Staged, LostWrite, _) => {
-            row(Redo(Displace::Drop), "its write was lost: the time is ours, the content not")
-        }
-        (Journal | Staged | Removed, Foreign, _) | (Removed, LostWrite | Short, _) => {
+        (Journal | Staged | Edited, LostWrite, _) => row(
+            Redo(Displace::Rescue),
+            "the time is ours, the content not: a lost write, or an edit with its time put back",
+        ),
+        (Journal | Staged | Edited | Removed, Foreign, _) | (Removed, LostWrite | Short, _) => {
             row(Redo(Displace::Rescue), "another content stands there, perhaps somebody's edit")
         }
     }
@@ -192,9 +196,10 @@ impl fmt::Display for Action {
 mod tests {
     use super::*;
 
-    const BODIES: [BodyAt; 7] = [
+    const BODIES: [BodyAt; 8] = [
         BodyAt::Journal,
         BodyAt::Staged,
+        BodyAt::Edited,
         BodyAt::Document,
         BodyAt::Nowhere,
         BodyAt::InPlace,
@@ -259,10 +264,7 @@ mod tests {
     fn only_what_is_plainly_nobodys_is_dropped() {
         for (facts, action) in every_row() {
             if action == Action::Redo(Displace::Drop) {
-                assert!(
-                    matches!(facts.disk, OnDisk::Absent | OnDisk::Old | OnDisk::LostWrite),
-                    "{facts:?}"
-                );
+                assert!(matches!(facts.disk, OnDisk::Absent | OnDisk::Old), "{facts:?}");
             }
             if facts.disk == OnDisk::Foreign {
                 assert_ne!(action, Action::Redo(Displace::Drop), "{facts:?}");
@@ -282,7 +284,7 @@ mod tests {
     #[test]
     fn a_committed_change_is_redone_wherever_it_can_be() {
         for (facts, action) in every_row() {
-            let can = matches!(facts.body, BodyAt::Journal | BodyAt::Staged)
+            let can = matches!(facts.body, BodyAt::Journal | BodyAt::Staged | BodyAt::Edited)
                 && !matches!(facts.disk, OnDisk::Equal | OnDisk::NotAFile);
             if can && facts.standing != Standing::Published {
                 assert!(matches!(action, Action::Redo(_) | Action::Extend), "{facts:?}");
@@ -320,8 +322,9 @@ mod tests {
         // disks:  Equal Short Absent LostWrite Old Foreign NotAFile
         assert_eq!(
             table,
-            "Journal  kkvw eeee addd rddd addd arrr axxx\n\
-             Staged   kkvw eeee addd rddd addd arrr axxx\n\
+            "Journal  kkvw eeee addd rrrr addd arrr axxx\n\
+             Staged   kkvw eeee addd rrrr addd arrr axxx\n\
+             Edited   kkvw eeee addd arrr addd arrr axxx\n\
              Document kkvw eeee alll alll alll alll alll\n\
              Nowhere  kkvw eeee axxx axxx axxx axxx axxx\n\
              InPlace  kkvw eeee alll alll alll alll alll\n\

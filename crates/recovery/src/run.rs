@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use filepact_commit::{
     Displaced, Dress, Holds, Known, Live, Rewritten, STAGE, StageNames, Staged, Stamped, Swap,
     drop_staged, finish, hash_file, look_past_links, place, remove_document, rescue, restage,
-    rewrite, settle, settle_leftover, stage_name_record, sync_documents,
+    rewrite, settle, settle_leftover, stage_edited, stage_name_record, sync_documents,
 };
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
@@ -132,7 +132,10 @@ impl Run<'_> {
             .iter()
             .map(|(path, word)| {
                 let content = Holds::after(None, &word.said);
-                (path.to_owned(), Known { seq: word.seq, time: word.time, content, stamp: None })
+                (
+                    path.to_owned(),
+                    Known { seq: word.seq, time: word.time, content, stamp: None, unread: false },
+                )
             })
             .collect();
         for Planned { path, .. } in planned {
@@ -144,7 +147,7 @@ impl Run<'_> {
                 Live::Absent | Live::Other(_) => (None, None),
             };
             let time = self.word(path).time;
-            known.insert(path.clone(), Known { seq, time, content, stamp });
+            known.insert(path.clone(), Known { seq, time, content, stamp, unread: false });
         }
         Ok(known)
     }
@@ -249,10 +252,20 @@ impl Run<'_> {
             ids: Some((put.uid, put.gid)),
             time: word.time,
         };
-        let staged = restage(self.fs, &word.said, &dir, dress, at)?;
+        let edited = self.document(path).facts.body == BodyAt::Edited;
+        let staged = match &put.body {
+            Body::Staged(name) if edited => stage_edited(self.fs, name, &dir, dress, at)?,
+            _ => restage(self.fs, &word.said, &dir, dress, at)?,
+        };
         let displaced = swap.run(self.fs, &staged)?;
         let at = staged.at.clone();
-        self.settle(swap, &at, displaced, displace, Some(&staged), report)
+        self.settle(swap, &at, displaced, displace, Some(&staged), report)?;
+        if edited {
+            // The edit goes where its document goes, as with any rename; and so does what was added.
+            report.left.push(path.to_owned());
+            self.extend(path)?;
+        }
+        Ok(())
     }
 
     fn settle(

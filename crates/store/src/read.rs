@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Observation, Opened, Seen, Stamped, View, list, open_document, stage_body_path,
+    Listed, Observation, Opened, Seen, Stamped, View, list, open_document, stage_body_path,
 };
 use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time};
 use filepact_journal::{Body, Change, Hasher, Word};
@@ -103,6 +103,9 @@ fn observe(
             return Ok((Some(content), observed(Seen::Document { hash, stamp: None })));
         };
         if file.stat()?.stamp.same_body(&stat.stamp) {
+            if view.is_lost(path, hash, stat.stamp.mtime)? {
+                return Err(Error::Poisoned);
+            }
             let stamp = Some(Stamped { stamp: stat.stamp, taken });
             return Ok((Some(content), observed(Seen::Document { hash, stamp })));
         }
@@ -191,15 +194,11 @@ fn open_at(fs: &dyn Fs, path: &DocPath) -> Result<Option<LiveFile>, FsError> {
 }
 
 /// The documents below `dir`, as of one moment, and the names that are skipped.
-pub(crate) fn names(
-    fs: &dyn Fs,
-    view: &View,
-    dir: &str,
-) -> Result<(Vec<DocPath>, Vec<String>), Error> {
+pub(crate) fn names(fs: &dyn Fs, view: &View, dir: &str) -> Result<(Listed, Vec<String>), Error> {
     for _ in 0..TRIES {
         let before = view.follow()?;
         let listing = list(fs, dir)?;
-        view.follow()?;
+        let at = view.follow()?.committed;
         // What came and went since the first look is known by its words.
         let Some(changed) = view.changed_since(before.published) else { continue };
         let mut names: BTreeSet<DocPath> = listing.documents.into_iter().collect();
@@ -211,7 +210,7 @@ pub(crate) fn names(
                 };
             }
         }
-        return Ok((names.into_iter().collect(), listing.skipped));
+        return Ok((Listed { at, names: names.into_iter().collect() }, listing.skipped));
     }
     Err(restless_path(format!("{dir}/")))
 }

@@ -309,7 +309,7 @@ impl Store {
     pub fn list(&self, dir: impl AsRef<str>) -> Result<Vec<DocPath>, Error> {
         self.enter()?;
         let dir = directory(dir.as_ref())?;
-        Ok(read::names(self.0.fs(), self.0.writer.view(), &dir)?.0)
+        Ok(read::names(self.0.fs(), self.0.writer.view(), &dir)?.0.names)
     }
 
     /// Makes every published document durable by itself, so that older journal can go. Commits go on

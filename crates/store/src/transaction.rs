@@ -6,8 +6,8 @@ use std::io::Read;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Attributes, Change, Committed, Content as Prepared, Listed, Observation, Request, Turn,
-    prepare_bytes, prepare_existing, prepare_reader,
+    Attributes, Change, Committed, Content as Prepared, Observation, Request, Turn, prepare_bytes,
+    prepare_existing, prepare_reader,
 };
 use filepact_fs::DocPath;
 use serde::Serialize;
@@ -134,11 +134,11 @@ impl Transaction {
     pub fn list(&mut self, dir: impl AsRef<str>) -> Result<Vec<DocPath>, Error> {
         self.store.0.check_open()?;
         let dir = directory(dir.as_ref())?;
-        let (names, _) = read::names(self.store.0.fs(), self.store.0.writer.view(), &dir)?;
-        let mut listed = names.clone();
+        let (now, _) = read::names(self.store.0.fs(), self.store.0.writer.view(), &dir)?;
+        let mut listed = now.names.clone();
         match self.request.reads.lists.entry(dir.clone()) {
-            Entry::Vacant(entry) => drop(entry.insert(Listed { names })),
-            Entry::Occupied(entry) if entry.get().names == names => {}
+            Entry::Vacant(entry) => drop(entry.insert(now)),
+            Entry::Occupied(entry) if entry.get().names == now.names => {}
             Entry::Occupied(_) => return Err(self.conflicted(vec![format!("{dir}/")])),
         }
         self.check_moment()?;
@@ -503,7 +503,9 @@ impl Transaction {
                     }
                     let lists = reads.lists.iter().filter(|(dir, listed)| {
                         let was_there = listed.names.binary_search_by(|name| (**name).cmp(path));
-                        is_below(path, dir) && known.content.is_some() != was_there.is_ok()
+                        known.seq > listed.at
+                            && is_below(path, dir)
+                            && known.content.is_some() != was_there.is_ok()
                     });
                     changed.extend(lists.map(|(dir, _)| format!("{dir}/")));
                 }

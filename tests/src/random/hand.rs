@@ -95,6 +95,11 @@ impl Hand {
         self.dead.load(Ordering::SeqCst)
     }
 
+    /// Whether a sync has failed since [`take_failed_sync`](Self::take_failed_sync).
+    pub fn has_failed_sync(&self) -> bool {
+        self.failed_sync.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The path of the last sync that has failed since this was last asked.
     pub fn take_failed_sync(&self) -> Option<String> {
         self.failed_sync.lock().unwrap_or_else(PoisonError::into_inner).take()

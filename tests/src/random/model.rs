@@ -36,6 +36,14 @@ impl Event {
             Self::Read(..) | Self::Expect(..) | Self::List(_) => None,
         }
     }
+
+    /// The document that it changes or has seen.
+    pub fn document(&self) -> Option<&str> {
+        match self {
+            Self::Read(path, _) | Self::Expect(path, _) => Some(path),
+            _ => self.changes(),
+        }
+    }
 }
 
 /// An edit that no transaction has read yet.
@@ -45,8 +53,8 @@ struct Edit {
     before: Option<Bytes>,
     /// A power cut cannot take it.
     saved: bool,
-    /// A transaction has added to it, unread.
-    added: bool,
+    /// It was added to when perhaps nothing was known of the document: then it is taken as it is.
+    taken: bool,
 }
 
 /// One state that may be the true one.
@@ -103,12 +111,6 @@ impl Model {
     /// How many states are possible.
     pub fn len(&self) -> usize {
         self.candidates.len()
-    }
-
-    /// A transaction may have added to an edit that nobody has read.
-    pub fn has_added_to_edit(&self) -> bool {
-        let unsure = |path| self.candidates.iter().any(|candidate| candidate.is_unsure(path));
-        self.appended.iter().any(unsure)
     }
 
     /// Nothing explains what was seen.
@@ -172,9 +174,14 @@ impl Model {
                 }
             }
             if *ending == Ending::Unknown {
-                let mut without = candidate.clone();
-                without.pending.push(events.clone());
-                self.orders(&without, all, done, ends);
+                // It did not happen yet. What it read is true; what it expected nobody has judged.
+                let mut read = events.clone();
+                read.retain(|event| !matches!(event, Event::Expect(..)));
+                if candidate.replay(&read, &self.worded).is_some() {
+                    let mut without = candidate.bound(&read);
+                    without.pending.push(events.clone());
+                    self.orders(&without, all, done, ends);
+                }
             }
             done[at] = false;
         }
@@ -191,7 +198,7 @@ impl Model {
                 None => candidate.docs.get(path).cloned(),
             };
             candidate.put(path, content.cloned());
-            candidate.edits.insert(path.to_owned(), Edit { before, saved, added: false });
+            candidate.edits.insert(path.to_owned(), Edit { before, saved, taken: false });
             if is_vague || candidate.loose.contains(path) && unsettled {
                 candidate.loosen(path);
             } else {
@@ -204,6 +211,45 @@ impl Model {
         if unsettled {
             self.displace_edits();
         }
+    }
+
+    /// The edit at `path` was made in place, of a large body: it is what the store has there now. Where
+    /// somebody who has died may have been about to give it another name, it goes with that, or not.
+    pub fn edit_of_body(&mut self, path: &str, body: &Bytes, unsettled: bool) {
+        if !unsettled {
+            let mut all = self.candidates.clone();
+            for candidate in &mut all {
+                let now = candidate.docs.get(path).cloned();
+                candidate
+                    .edits
+                    .get_mut(path)
+                    .into_iter()
+                    .for_each(|edit| edit.before = now.clone());
+            }
+            all.append(&mut self.candidates);
+            self.set(all);
+            return;
+        }
+        for candidate in &mut self.candidates {
+            let mut may_have: Vec<String> = vec![path.to_owned()];
+            let docs = candidate.docs.iter().filter(|(_, content)| *content == body);
+            may_have.extend(docs.map(|(path, _)| path.clone()));
+            for event in candidate.pending.iter().flatten() {
+                if let Event::Put(path, content) = event
+                    && content == body
+                {
+                    may_have.push(path.clone());
+                }
+            }
+            candidate.pending.iter_mut().for_each(|events| {
+                events.retain(|event| {
+                    event.document().is_none_or(|doc| !may_have.iter().any(|p| p == doc))
+                });
+            });
+            may_have.iter().for_each(|path| candidate.loosen(path));
+        }
+        self.loosened += 1;
+        self.set(self.candidates.clone());
     }
 
     /// Each edit may be displaced by the store's word from now on; then it is in `rescued/`.
@@ -221,7 +267,9 @@ impl Model {
                     continue;
                 }
                 for mut variant in variants.clone() {
-                    if let (Some(content), true) = (variant.docs.get(path).cloned(), edit.saved) {
+                    if let (Some(content), true) = (variant.docs.get(path).cloned(), edit.saved)
+                        && edit.before.as_ref() != Some(&content)
+                    {
                         variant.due.insert(content, edit.saved);
                     }
                     variant.put(path, edit.before.clone());
@@ -241,7 +289,7 @@ impl Model {
             let mut variants = vec![Candidate { pending: Vec::new(), ..candidate.clone() }];
             for events in std::mem::take(&mut candidate.pending) {
                 for mut variant in variants.clone() {
-                    events.iter().for_each(|event| variant.happens_late(event));
+                    variant.happens_late(&events);
                     variants.push(variant);
                 }
             }
@@ -356,30 +404,34 @@ impl Candidate {
         self.loose.insert(path.to_owned());
     }
 
-    /// What stands there may be somebody's edit.
-    fn is_unsure(&self, path: &String) -> bool {
-        let added = self.edits.get(path).is_some_and(|edit| edit.added);
-        added || self.loose.contains(path) || self.hazy.contains(path)
-    }
-
-    /// A change that was not known to have happened, with edits that have come since on top of it.
-    fn happens_late(&mut self, event: &Event) {
-        let Some(path) = event.changes() else { return };
-        let content = match event {
-            Event::Put(_, content) => Some(content.clone()),
-            Event::Append(_, bytes) if !self.loose.contains(path) => {
-                let old = self.docs.get(path).map_or_else(Vec::new, |old| old.to_vec());
-                Some(Arc::new([old.as_slice(), bytes].concat()))
+    /// A transaction was not known to have happened; edits that have come since are on top of it.
+    fn happens_late(&mut self, events: &[Event]) {
+        for event in events {
+            if let Event::Read(path, seen) | Event::Expect(path, seen) = event
+                && self.docs.get(path) == seen.as_ref()
+            {
+                // The edit was there before, and was read.
+                self.edits.remove(path);
             }
-            Event::Append(..) => return,
-            _ => None,
-        };
-        match (self.edits.get_mut(path), event) {
-            (Some(_), Event::Append(..)) => self.loosen(path),
-            (Some(edit), _) => edit.before = content,
-            (None, _) => {
-                self.loose.remove(path);
-                self.put(path, content);
+        }
+        for event in events {
+            let Some(path) = event.changes() else { continue };
+            let content = match event {
+                Event::Put(_, content) => Some(content.clone()),
+                Event::Append(_, bytes) if !self.loose.contains(path) => {
+                    let old = self.docs.get(path).map_or_else(Vec::new, |old| old.to_vec());
+                    Some(Arc::new([old.as_slice(), bytes].concat()))
+                }
+                Event::Append(..) => continue,
+                _ => None,
+            };
+            match (self.edits.get_mut(path), event) {
+                (Some(_), Event::Append(..)) => self.loosen(path),
+                (Some(edit), _) => edit.before = content,
+                (None, _) => {
+                    self.loose.remove(path);
+                    self.put(path, content);
+                }
             }
         }
     }
@@ -405,14 +457,15 @@ impl Candidate {
     /// The state after a transaction that saw and asked for this; `None` if it cannot have seen it.
     fn replay(&self, events: &[Event], worded: &BTreeSet<String>) -> Option<Self> {
         let mut next = self.bound(events);
-        let (mut own, mut read) = (BTreeSet::new(), BTreeSet::new());
+        let (mut own, mut put, mut read) = <(BTreeSet<_>, BTreeSet<_>, BTreeSet<_>)>::default();
         for event in events {
             match event {
                 Event::Read(path, seen) | Event::Expect(path, seen) => {
                     if !next.loose.contains(path) && next.docs.get(path) != seen.as_ref() {
                         return None;
                     }
-                    if !own.contains(path) {
+                    // What it has only added to it reads.
+                    if !put.contains(path) {
                         read.insert(path.clone());
                     }
                 }
@@ -427,7 +480,7 @@ impl Candidate {
                     let edited = edit.filter(|_| !own.contains(path) && !read.contains(path));
                     if let (Some(edit), Some(content)) = (edited, next.docs.get(path))
                         && worded.contains(path)
-                        && !edit.added
+                        && !edit.taken
                         && edit.saved
                     {
                         next.due.insert(content.clone(), edit.saved);
@@ -435,6 +488,7 @@ impl Candidate {
                     next.loose.remove(path);
                     next.hazy.remove(path);
                     own.insert(path.clone());
+                    put.insert(path.clone());
                     let content = match event {
                         Event::Put(_, content) => Some(content.clone()),
                         _ => None,
@@ -443,8 +497,8 @@ impl Candidate {
                 }
                 Event::Append(path, bytes) => {
                     own.insert(path.clone());
-                    if let Some(edit) = next.edits.get_mut(path) {
-                        edit.added = true;
+                    if let (Some(edit), false) = (next.edits.get_mut(path), worded.contains(path)) {
+                        edit.taken = true;
                     }
                     if !next.loose.contains(path) {
                         let mut content =
@@ -459,10 +513,14 @@ impl Candidate {
             // What it has read is recorded ahead of it: the edit is a version like any other.
             // That it has found nothing is not recorded where nothing was known.
             let docs = &next.docs;
-            next.edits.retain(|path, edit| {
-                !read.contains(path) || !edit.saved && !docs.contains_key(path)
-            });
+            let is_vague = |path: &String, edit: &Edit| {
+                !edit.saved && !docs.contains_key(path) && !worded.contains(path)
+            };
+            let vague = next.edits.iter().filter(|(path, edit)| is_vague(path, edit));
+            let vague: BTreeSet<String> = vague.map(|(path, _)| path.clone()).collect();
+            next.edits.retain(|path, _| !read.contains(path) || vague.contains(path));
             next.hazy.retain(|path| !read.contains(path));
+            next.hazy.extend(vague.intersection(&read).cloned());
         }
         Some(next)
     }

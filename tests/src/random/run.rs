@@ -43,10 +43,12 @@ pub(super) struct Run {
     failed: bool,
     /// A commit is durable only with the next checkpoint.
     buffered: bool,
-    /// Documents changed since the last checkpoint.
+    /// Documents changed, or read by what changed others, since the last checkpoint.
     changed: BTreeSet<String>,
-    /// Documents whose large body another program has changed in place, and with it the staged one.
-    spoiled: BTreeSet<String>,
+    /// The clock was set back.
+    is_set_back: bool,
+    /// Another program has edited a large body in place.
+    has_edited_body: bool,
 }
 
 type Outcome = Result<(), Violation>;
@@ -65,7 +67,8 @@ impl Run {
             failed: false,
             buffered: false,
             changed: BTreeSet::new(),
-            spoiled: BTreeSet::new(),
+            is_set_back: false,
+            has_edited_body: false,
         }
     }
 
@@ -173,6 +176,10 @@ impl Run {
         }
         self.shaken |= mishap.is_some();
         self.unsettled |= mishap.is_some();
+        if self.buffered && fs.watch().has_failed_sync() {
+            // What was pending counts as clean, and is lost once the cache drops it.
+            self.model.forget_changed(&self.changed);
+        }
         died
     }
 
@@ -332,23 +339,18 @@ impl Run {
         let (fs, was_shaken) = (Arc::clone(&process.fs), process.shaken || self.shaken);
         fs.watch().take_failed_sync();
         self.arm(&fs, mishap);
-        let mut events = Mutex::new(Vec::new());
-        let mut told = transaction(&process.store, alone, ops, self.at, 0, &events);
-        if matches!(told, Err(Error::Conflict { .. })) && !fs.watch().is_dead() {
-            // As `transact` does: an edit may have been noticed only now.
-            events = Mutex::default();
-            told = transaction(&process.store, alone, ops, self.at, 0, &events);
-        }
+        let events = Mutex::new(Vec::new());
+        let told = transaction(&process.store, alone, ops, self.at, 0, &events);
         let died = self.disarm(&fs, mishap);
         let mut events = events.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let changes: Vec<String> =
-            events.iter().filter_map(Event::changes).map(ToOwned::to_owned).collect();
+        let touched: Vec<String> =
+            events.iter().filter_map(Event::document).map(ToOwned::to_owned).collect();
         if died {
             self.processes.remove(&who);
         }
         let told_text = format!("{told:?}");
         let ending = match &told {
-            _ if changes.is_empty() => Ending::Unchanged,
+            _ if !events.iter().any(|event| event.changes().is_some()) => Ending::Unchanged,
             _ if died => Ending::Unknown,
             Ok(txn) => Ending::Committed(*txn),
             Err(Error::Unpublished { txn, .. }) => Ending::Committed(*txn),
@@ -381,13 +383,11 @@ impl Run {
         }
         self.counts.unknown += u64::from(ending == Ending::Unknown);
         if ending != Ending::Unchanged {
-            self.changed.extend(changes);
+            self.changed.extend(touched);
         }
         let before = self.model.describe();
         self.check(self.model.len() < 5_000, "too many candidates", || before.clone())?;
         if self.model.transactions(&[(events.clone(), ending)]) {
-            // A checkpoint takes the edit below the added bytes for a write that was lost.
-            self.shaken |= self.model.has_added_to_edit();
             return Ok(());
         }
         Err(self.violation("transaction", explain(&[(events, ending)], &told_text, &before)))
@@ -444,7 +444,7 @@ impl Run {
             self.counts.committed += u64::from(is_acknowledged);
             self.counts.unknown += u64::from(ending == Ending::Unknown);
             if ending != Ending::Unchanged {
-                self.changed.extend(events.iter().filter_map(Event::changes).map(str::to_owned));
+                self.changed.extend(events.iter().filter_map(Event::document).map(str::to_owned));
             }
             forget_expected(&mut events, ending);
             ended.push((events, ending));
@@ -453,7 +453,6 @@ impl Run {
         let before = self.model.describe();
         self.check(self.model.len() < 5_000, "too many candidates", || before.clone())?;
         if self.model.transactions(&ended) {
-            self.shaken |= self.model.has_added_to_edit();
             self.model.checkpointed();
             return Ok(());
         }
@@ -466,11 +465,11 @@ impl Run {
     fn edit(&mut self, doc: &str, how: How, len: usize, saved: bool) {
         let there = self.sim.read(doc);
         let in_place = matches!(how, How::Place | How::Back);
-        if in_place && there.as_ref().is_some_and(|there| there.len() > INLINE_MAX) {
-            self.spoiled.insert(doc.to_owned());
-        } else if self.spoiled.contains(doc) {
-            // A large body that was changed in place exists nowhere else: if its document then goes
-            // too, an opening after a power cut refuses, and says so.
+        let large = there.clone().filter(|old| in_place && old.len() > INLINE_MAX).map(Arc::new);
+        // Of a large body there is no other copy: what a power cut leaves of half an edit is damage.
+        let saved = saved || large.is_some();
+        if large.is_some() && self.is_set_back {
+            // Nor is there anything to tell it from damage by, but its time.
             return;
         }
         let content = body(&format!("e{} {doc}", self.at), 0, len);
@@ -500,9 +499,8 @@ impl Run {
                 let time = self.sim.stat(doc).expect("it is there").stamp.mtime;
                 let content = body(&format!("e{} {doc}", self.at), 0, old.len());
                 self.sim.write(doc, &content);
-                // An untrusted recovery takes what bears the word's time for a write that was lost.
-                put(content, Some(time), false);
-                // And so does a checkpoint of another process, which then refuses.
+                put(content, Some(time), saved);
+                // A checkpoint of another process takes it for a write that was lost, and refuses.
                 self.shaken = true;
             }
             (How::Place, _) | (How::Replace, _) => {
@@ -527,6 +525,10 @@ impl Run {
             _ => return,
         }
         self.counts.edits += 1;
+        if let Some(large) = large {
+            self.has_edited_body = true;
+            self.model.edit_of_body(doc, &large, self.unsettled);
+        }
         if saved {
             for (at, _) in doc.match_indices('/') {
                 self.sim.write_back(&doc[..at]);
@@ -538,11 +540,12 @@ impl Run {
         }
     }
 
-    fn wait(&self, ms: i64) {
+    fn wait(&mut self, ms: i64) {
         if let Ok(ms) = u64::try_from(ms) {
             self.sim.advance(Duration::from_millis(ms));
-        } else {
+        } else if !self.has_edited_body {
             let now = self.sim.actor().now();
+            self.is_set_back = true;
             self.sim.set_clock(Time(now.0 + ms * 1_000_000));
         }
     }

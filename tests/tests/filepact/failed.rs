@@ -143,6 +143,31 @@ fn readers_go_on_in_a_failed_store_also_of_what_nobody_will_publish() {
     assert_eq!(listed, documents(&sim).len());
 }
 
+/// A document's sync failed in another process's checkpoint, and then its page went from the cache: it
+/// was read as zeros.
+#[test]
+fn what_a_failed_sync_has_lost_is_not_read() {
+    let sim = prepared();
+    let (store, other) = (open(&sim), open(&sim));
+    put(&store, "a.json", b"ours");
+    put(&store, "b.json", b"ours");
+    fail(&sim, "sync", "a.json", errno::IO, false);
+    other.checkpoint().expect_err("a sync fails");
+    assert_eq!(text(&store, "a.json").as_deref(), Some("ours"), "it is in the cache");
+    sim.evict_all();
+    assert_ne!(read(&sim, "a.json").as_deref(), Some("ours"));
+    for handle in [&store, &other] {
+        let error = handle.read_bytes("a.json").expect_err("it is lost");
+        assert!(matches!(error, Error::Poisoned), "{error:?}");
+    }
+    // What somebody writes there now is theirs.
+    sim.write("a.json", b"theirs");
+    assert_eq!(text(&store, "a.json").as_deref(), Some("theirs"));
+    drop((store, other));
+    let store = open(&sim);
+    assert_eq!(text(&store, "b.json").as_deref(), Some("ours"));
+}
+
 /// Attack 23: shared does not mean recovered.
 #[test]
 fn attack_23_who_waits_for_a_recovery_that_dies_recovers_itself() {

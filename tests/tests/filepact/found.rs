@@ -7,7 +7,7 @@ use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::INLINE_MAX;
 use filepact_tests::steps::Steps;
 
-use crate::support::{STRICT, after_power_cuts, put, read, text};
+use crate::support::{STRICT, after_power_cuts, mtime, put, read, set_mtime, text};
 
 /// A process died in the making of a store when all names were there and none was durable. The next
 /// one found them all, made the journal and acknowledged a transaction; a power cut took the journal's
@@ -108,4 +108,128 @@ fn an_edit_that_is_rescued_is_never_without_a_durable_name() {
         }
     }
     assert!(rescued > 0, "no outcome shows it in its folder: the test proves nothing");
+}
+
+/// What lies in `rescued/`.
+fn rescued(sim: &SimFs) -> Vec<Vec<u8>> {
+    let tree = sim.tree().into_iter();
+    tree.filter(|(path, _)| path.starts_with(".filepact/rescued/")).map(|(_, body)| body).collect()
+}
+
+/// A document was edited, and a transaction that had not read the edit added to it. From then on the
+/// document counted as ours, so that a put that had not read it either dropped the edit.
+#[test]
+fn an_edit_that_was_added_to_unread_and_replaced_unread_is_rescued() {
+    for (by_another, edits) in [(false, 1), (true, 1), (false, 2)] {
+        let sim = prepared();
+        let store = open(&sim);
+        let other = open(&sim);
+        put(&store, "log", b"v1");
+        edit(&sim, "log", "theirs");
+        store.append("log", " and ours").expect("it commits");
+        if edits == 2 {
+            store.append("log", ", twice").expect("it commits");
+        }
+        put(if by_another { &other } else { &store }, "log", b"v2");
+        assert_eq!(read(&sim, "log").as_deref(), Some("v2"));
+        let kept = rescued(&sim);
+        assert!(kept.iter().any(|body| body.starts_with(b"theirs and ours")), "{}", sim.dump());
+    }
+    // What was read, or is ours alone, is no edit.
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "log", b"v1");
+    store.append("log", " and ours").expect("it commits");
+    put(&store, "log", b"v2");
+    edit(&sim, "log", "theirs");
+    store.append("log", " and ours").expect("it commits");
+    let mut tx = store.begin().expect("it is open");
+    assert!(tx.read_bytes("log").expect("it reads").is_some());
+    tx.write_bytes("log", "v3").expect("a valid path");
+    tx.commit().expect("it has read all of it");
+    assert_eq!(rescued(&sim), Vec::<Vec<u8>>::new());
+    assert_eq!(read(&sim, "log").as_deref(), Some("v3"));
+}
+
+/// A document was edited in place, its time was put back, and another process than the one that had
+/// published it checkpointed. It took the edit for a write that the disk had lost, and the recovery that
+/// followed dropped it.
+#[test]
+fn an_edit_with_its_time_put_back_that_looks_like_a_lost_write_is_rescued() {
+    let sim = prepared();
+    let (other, store) = (open(&sim), open(&sim));
+    put(&store, "a.json", b"ours!!");
+    let time = mtime(&sim, "a.json");
+    edit(&sim, "a.json", "theirs");
+    set_mtime(&sim, "a.json", time);
+    sim.write_back_all();
+    let error = other.checkpoint().expect_err("nobody can tell the two apart");
+    assert!(error.to_string().contains("a.json"), "{error}");
+    drop((other, store));
+    for world in sim.world().power_cut(&STRICT, 64, 1).worlds.iter().chain([&sim]) {
+        let next = open(world);
+        assert_eq!(text(&next, "a.json").as_deref(), Some("ours!!"));
+        assert_eq!(rescued(world), [b"theirs"], "{}", world.dump());
+        next.checkpoint().expect("nothing is lost any more");
+    }
+}
+
+/// A large document was renamed by a transaction whose process died before it was published, and then
+/// somebody edited it in place by its old name, which is the body of the new one too: the store did not
+/// open again. The edit goes along, as it does when a file is renamed that an editor has open.
+#[test]
+fn an_edit_of_a_large_document_that_was_being_renamed_goes_with_it() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "a", &[b'x'; 3 * INLINE_MAX]);
+    put(&store, "b", b"v1");
+    store.close().expect("all is published");
+    let store = open(&sim);
+    sim.record();
+    let mut tx = store.begin().expect("it is open");
+    tx.remove("b").expect("it is there");
+    tx.rename("a", "b").expect("it is absent by then");
+    tx.commit().expect("nothing stands in the way");
+    let (mut gone_along, mut stayed) = (0, 0);
+    for moment in sim.recorded() {
+        let world = moment.world.process_death();
+        if world.read("a").is_none() {
+            continue;
+        }
+        edit(&world, "a", "theirs");
+        let cuts = world.world().power_cut(&STRICT, 4, 1).worlds;
+        for world in cuts.iter().chain([&world]) {
+            let told = || format!("killed before {}:\n{}", moment.call, world.dump());
+            let store = options().open_with(world.actor());
+            let store = store.unwrap_or_else(|error| panic!("{error:?}\n{}", told()));
+            match (read(world, "a"), read(world, "b")) {
+                (Some(a), b) if a == "theirs" => {
+                    assert_eq!(b.as_deref(), Some("v1"), "{}", told());
+                    stayed += 1;
+                }
+                (None, Some(b)) if b == "theirs" => gone_along += 1,
+                (a, b) => panic!("{:?} {:?}\n{}", a.map(|a| a.len()), b.map(|b| b.len()), told()),
+            }
+            let check = store.check().expect("it can be checked");
+            assert!(check.problems.is_empty(), "{check:?}\n{}", told());
+        }
+    }
+    assert!(gone_along > 10 && stayed > 10, "{gone_along} {stayed}");
+}
+
+/// Another process removed a document, and somebody made it again. A list of a handle that heard of the
+/// removal only with that list took the two for a change in the middle of it: `Conflict`, and nobody was
+/// there.
+#[test]
+fn a_list_that_hears_of_a_removal_is_no_conflict_with_it() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "a", b"v1");
+    open(&sim).remove("a").expect("it is there");
+    edit(&sim, "a", "theirs");
+    let mut tx = store.begin().expect("it is open");
+    let listed = tx.list("").expect("nobody is beside it");
+    assert!(listed.iter().any(|path| path.as_str() == "a"), "{listed:?}");
+    tx.write_bytes("of-the-list", "v1").expect("a valid path");
+    tx.commit().expect("nothing has changed since");
 }
