@@ -16,7 +16,7 @@ use super::counts::Counts;
 use super::disk::Disk;
 use super::found::{documents, staged};
 use super::judge::{Account, Evidence, judge};
-use super::notes::Notes;
+use super::notes::{Notes, Tally};
 use super::plan::{Tree, counted, first, of_line};
 use super::round::{ACTORS, Round};
 use super::tools::run;
@@ -145,7 +145,12 @@ impl<'a> Bench<'a> {
         if let Some(wrong) = &self.notes.wrong {
             return Err(wrong.clone().into());
         }
-        match self.notes.all(|tally| tally.ended && tally.failed.is_some()) {
+        // Who finds that another thread of his process has ended ends between two transactions.
+        let is_orderly = |tally: &Tally| match tally.failed {
+            Some(_) => tally.ended,
+            None => tally.begun == tally.acknowledged,
+        };
+        match self.notes.all(is_orderly) && !self.notes.all(|tally| tally.failed.is_none()) {
             true => Ok(()),
             false => Err(format!("did not end in order: {:?}", self.notes.actors).into()),
         }
