@@ -7,14 +7,14 @@
 //! machine.
 //!
 //! - [`arguments`]: what was asked for.
-//! - [`tools`]: the programs that make, mount and shut down file systems, and whether they are here.
-//! - [`disk`]: one image: made, mounted, shut down, mounted again, gone. [`leftovers`]: those of runs
+//! - `tools`: the programs that make, mount and shut down file systems, and whether they are here.
+//! - `disk`: one image: made, mounted, shut down, mounted again, gone. `leftovers`: those of runs
 //!   that were killed.
-//! - [`plan`]: what each transaction does, and what the documents hold after it: both follow from
+//! - `plan`: what each transaction does, and what the documents hold after it: both follow from
 //!   numbers, so that the judge knows them without being told.
-//! - [`round`]: who works until a cut, and how. [`worker`]: works. [`notes`]: what it was told.
-//! - [`cut`]: one of them from beginning to end. [`found`]: what is on the disk afterwards.
-//! - [`judge`]: a pure function: may that be? [`counts`]: so that nobody takes trivial cuts for proof.
+//! - `round`: who works until a cut, and how. `worker`: works. `notes`: what it was told.
+//! - `cut`: one of them from beginning to end. `found`: what is on the disk afterwards.
+//! - `judge`: a pure function: may that be? `counts`: so that nobody takes trivial cuts for proof.
 
 pub mod arguments;
 mod counts;
