@@ -3,8 +3,7 @@
 //! On an image with a real file system in it processes commit, and are cut off by the file system's
 //! own shutdown, which writes neither its log nor its pages any more. Mounted again, the same disk
 //! holds what the kernel had sent to it: this kernel's order of data, sizes and names, not a model's.
-//! What the device itself would lose (its own cache) stays: the image lies in the memory of the
-//! machine.
+//! What a device would lose of its own cache stays: the image is a file of a system that runs on.
 //!
 //! - [`arguments`]: what was asked for.
 //! - `tools`: the programs that make, mount and shut down file systems, and whether they are here.
