@@ -42,7 +42,7 @@ pub enum Durability {
     Journal,
     /// The journal and the documents: even who reads the files without filepact finds each one as a
     /// commit left it, right after a power cut. (A document that is being added to in that moment may
-    /// hold a part of the last addition.)
+    /// hold a part of the last addition, or zeros in its place.)
     Files,
     /// Nothing, until the next checkpoint. A power cut takes any number of the last transactions, and
     /// may leave a document that they changed old, new, empty or torn; the store opens all the same.

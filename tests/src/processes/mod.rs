@@ -15,8 +15,8 @@ pub mod four;
 pub mod history;
 mod locks;
 pub mod plain;
-mod random;
-mod recovery;
+pub(crate) mod random;
+pub(crate) mod recovery;
 mod scratch;
 pub mod storm;
 

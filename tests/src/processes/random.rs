@@ -11,7 +11,12 @@ pub(crate) struct Random(u64);
 impl Random {
     /// Another sequence every time: the moments at which processes are killed do not repeat anyway.
     pub(crate) fn new() -> Self {
-        Self(RandomState::new().hash_one(std::process::id()))
+        Self::seeded(RandomState::new().hash_one(std::process::id()))
+    }
+
+    /// The same sequence for the same seed.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed)
     }
 
     pub(crate) fn next(&mut self) -> u64 {
