@@ -543,6 +543,10 @@ impl Run {
     fn wait(&mut self, ms: i64) {
         if let Ok(ms) = u64::try_from(ms) {
             self.sim.advance(Duration::from_millis(ms));
+            if ms > 60_000 {
+                // No system leaves anything unwritten for so long.
+                self.sim.write_back_all();
+            }
         } else if !self.has_edited_body {
             let now = self.sim.actor().now();
             self.is_set_back = true;
