@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use filepact_fs::{Access, Attrs, DocPath, FsError, Kind, Stat, parent_of};
 use filepact_journal::{Hash, Was};
 
-use crate::validate::{Validation, by_content};
+use crate::validate::{Validation, by_content, changed_lately};
 use crate::{Attributes, Change, CommitError, Holds, Live, Refusal, Seen, Stamped};
 
 /// A change that can be published.
@@ -76,10 +76,14 @@ impl Validation<'_> {
     ) -> Result<Was, CommitError> {
         // It is added to in place, so that it has to be open to us.
         drop(self.fs.open(path, Access::Append)?);
-        let known = self
-            .view
-            .known(path)
-            .filter(|known| known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)));
+        let known = self.view.known(path);
+        let is_ours = known.as_ref().is_some_and(|known| known.time == stat.stamp.mtime);
+        let known =
+            known.filter(|known| known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)));
+        if known.is_none() && !is_ours && changed_lately(&stat.stamp, self.fs.now()) {
+            // What is added to is in no record: without it the addition is not what was committed.
+            self.sync(path)?;
+        }
         let hash = match (seen.and_then(Seen::hash), known.and_then(|known| known.content)) {
             (Some(hash), _) => Some(hash),
             (None, Some(holds)) => holds.hash(),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use filepact_fs::{DocPath, Fs, FsError, Stat, Time};
+use filepact_fs::{DocPath, Fs, FsError, Stamp, Stat, Time};
 use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
 
 use crate::target::Target;
@@ -140,7 +140,9 @@ impl Validation<'_> {
             (Some(Known { stamp: None, .. }), Seen::Document { stamp: Some(stamped), .. }) => {
                 self.view.stamp(path, *stamped);
             }
-            (None, Seen::Document { stamp: Some(stamped), .. }) if changed_lately(stamped) => {
+            (None, Seen::Document { stamp: Some(Stamped { stamp, taken }), .. })
+                if changed_lately(stamp, *taken) =>
+            {
                 self.sync(path)?;
             }
             _ => {}
@@ -212,7 +214,7 @@ impl Validation<'_> {
         Ok(Adopted { record, stamp: Some(stamp) })
     }
 
-    fn sync(&self, path: &DocPath) -> Result<(), FsError> {
+    pub(crate) fn sync(&self, path: &DocPath) -> Result<(), FsError> {
         Mark::around(self.fs, || sync_documents(self.fs, std::iter::once(path.as_str())))
     }
 
@@ -234,8 +236,8 @@ fn refuse_link(path: &DocPath, error: FsError) -> CommitError {
 }
 
 /// A change this recent may be in memory only; a minute is longer than any write-back.
-fn changed_lately(stamped: &Stamped) -> bool {
-    stamped.stamp.ctime.0.saturating_add(60_000_000_000) > stamped.taken.0
+pub(crate) fn changed_lately(stamp: &Stamp, now: Time) -> bool {
+    stamp.ctime.0.saturating_add(60_000_000_000) > now.0
 }
 
 /// The version that filepact knows; without a stamp the content alone tells it.

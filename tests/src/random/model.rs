@@ -57,6 +57,15 @@ struct Edit {
     taken: bool,
 }
 
+/// A transaction that may still happen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Pending {
+    events: Vec<Event>,
+    /// The edits that were there before it, unread: what they left, and whether the journal knew the
+    /// document.
+    edits: BTreeMap<String, (Option<Bytes>, bool)>,
+}
+
 /// One state that may be the true one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
@@ -68,7 +77,7 @@ struct Candidate {
     hazy: BTreeSet<String>,
     /// Transactions of unknown outcome that have not happened yet: the next opening alone decides,
     /// unless somebody has committed before.
-    pending: Vec<Vec<Event>>,
+    pending: Vec<Pending>,
     /// What must lie in `rescued/`; true if even a power cut cannot take it.
     due: BTreeMap<Bytes, bool>,
 }
@@ -179,7 +188,7 @@ impl Model {
                 read.retain(|event| !matches!(event, Event::Expect(..)));
                 if candidate.replay(&read, &self.worded).is_some() {
                     let mut without = candidate.bound(&read);
-                    without.pending.push(events.clone());
+                    without.pending.push(candidate.pending(events.clone(), &self.worded));
                     self.orders(&without, all, done, ends);
                 }
             }
@@ -234,15 +243,15 @@ impl Model {
             let mut may_have: Vec<String> = vec![path.to_owned()];
             let docs = candidate.docs.iter().filter(|(_, content)| *content == body);
             may_have.extend(docs.map(|(path, _)| path.clone()));
-            for event in candidate.pending.iter().flatten() {
+            for event in candidate.pending.iter().flat_map(|pending| &pending.events) {
                 if let Event::Put(path, content) = event
                     && content == body
                 {
                     may_have.push(path.clone());
                 }
             }
-            candidate.pending.iter_mut().for_each(|events| {
-                events.retain(|event| {
+            candidate.pending.iter_mut().for_each(|pending| {
+                pending.events.retain(|event| {
                     event.document().is_none_or(|doc| !may_have.iter().any(|p| p == doc))
                 });
             });
@@ -287,9 +296,9 @@ impl Model {
         let mut next = Vec::new();
         for mut candidate in std::mem::take(&mut self.candidates) {
             let mut variants = vec![Candidate { pending: Vec::new(), ..candidate.clone() }];
-            for events in std::mem::take(&mut candidate.pending) {
+            for pending in std::mem::take(&mut candidate.pending) {
                 for mut variant in variants.clone() {
-                    variant.happens_late(&events);
+                    variant.happens_late(&pending);
                     variants.push(variant);
                 }
             }
@@ -404,8 +413,17 @@ impl Candidate {
         self.loose.insert(path.to_owned());
     }
 
+    fn pending(&self, events: Vec<Event>, worded: &BTreeSet<String>) -> Pending {
+        let edits = self
+            .edits
+            .keys()
+            .map(|path| (path.clone(), (self.docs.get(path).cloned(), worded.contains(path))));
+        Pending { events, edits: edits.collect() }
+    }
+
     /// A transaction was not known to have happened; edits that have come since are on top of it.
-    fn happens_late(&mut self, events: &[Event]) {
+    fn happens_late(&mut self, pending: &Pending) {
+        let Pending { events, edits } = pending;
         for event in events {
             if let Event::Read(path, seen) | Event::Expect(path, seen) = event
                 && self.docs.get(path) == seen.as_ref()
@@ -425,8 +443,16 @@ impl Candidate {
                 Event::Append(..) => continue,
                 _ => None,
             };
+            let early = edits.get(path).filter(|(left, _)| self.docs.get(path) == left.as_ref());
             match (self.edits.get_mut(path), event) {
                 (Some(_), Event::Append(..)) => self.loosen(path),
+                (Some(edit), _) if let Some((left, known)) = early => {
+                    if let (Some(left), true, true) = (left, *known, edit.saved && !edit.taken) {
+                        self.due.insert(left.clone(), true);
+                    }
+                    self.edits.remove(path);
+                    self.put(path, content);
+                }
                 (Some(edit), _) => edit.before = content,
                 (None, _) => {
                     self.loose.remove(path);

@@ -233,3 +233,22 @@ fn a_list_that_hears_of_a_removal_is_no_conflict_with_it() {
     tx.write_bytes("of-the-list", "v1").expect("a valid path");
     tx.commit().expect("nothing has changed since");
 }
+
+/// Somebody wrote a document, and before that was durable, a transaction added to it. After a power cut
+/// the addition stood alone.
+#[test]
+fn what_is_added_to_is_as_durable_as_the_addition() {
+    for is_known in [false, true] {
+        let sim = prepared();
+        let store = open(&sim);
+        if is_known {
+            put(&store, "log", b"v1");
+            sim.advance(Duration::from_secs(61));
+        }
+        sim.replace("log", b"theirs");
+        store.append("log", " and ours").expect("it commits");
+        after_power_cuts(&sim, 256, |world, _| {
+            assert_eq!(read(world, "log").as_deref(), Some("theirs and ours"), "{}", world.dump());
+        });
+    }
+}
