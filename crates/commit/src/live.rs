@@ -155,7 +155,7 @@ pub fn hash_part(file: &dyn File, offset: u64, len: u64) -> Result<Hash, FsError
     let mut done = 0;
     while done < len {
         // Most documents are small: a large buffer is made only for the rest of one that is not.
-        let room = if done == 0 { 16 * 1024 } else { 256 * 1024 };
+        let room = if done == 0 { 4 * 1024 } else { 256 * 1024 };
         let rest = usize::try_from(len - done).unwrap_or(usize::MAX).min(room);
         buffer.resize(rest, 0);
         let read = read_full(file, &mut buffer, offset + done)?;

@@ -348,7 +348,7 @@ pub(crate) fn next_group(bytes: &[u8], base: u64, at: Position, born: bool) -> N
         };
         let bad = |error| Next::Bad { offset: base + line_offset as u64, seq, error };
         let rest = &bytes[line_offset..];
-        let Some(len) = rest.iter().position(|byte| *byte == PADDING) else {
+        let Some(len) = memchr::memchr(PADDING, rest) else {
             return bad(LineError::NoEnd);
         };
         let line = match parse_line(&rest[..len], seq) {

@@ -30,7 +30,7 @@ const SLOT_OFFSETS: [u64; 2] = [0, 4096];
 const PADDING: u8 = b'\n';
 
 /// What was known last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct State {
     /// The boot in which this was written.
     pub boot: String,
@@ -130,9 +130,22 @@ impl StateFile {
         }
     }
 
-    fn over(file: Box<dyn File>) -> Result<Self, FsError> {
+    /// Opens the file for those who only read, and reads nothing yet; `None` if there is none.
+    pub fn open_to_read(fs: &dyn Fs) -> Result<Option<Self>, FsError> {
+        match fs.open(STATE, Access::Read) {
+            Ok(file) => Self::unread(file).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn unread(file: Box<dyn File>) -> Result<Self, FsError> {
         let ino = file.stat()?.stamp.ino;
-        let mut state = Self { file, ino, counter: 1, turn: 0, own: false, last: Mutex::default() };
+        Ok(Self { file, ino, counter: 1, turn: 0, own: false, last: Mutex::default() })
+    }
+
+    fn over(file: Box<dyn File>) -> Result<Self, FsError> {
+        let mut state = Self::unread(file)?;
         state.refresh()?;
         Ok(state)
     }
@@ -153,6 +166,13 @@ impl StateFile {
     /// Whether nobody else has written since this did.
     pub fn is_own(&self) -> bool {
         self.own
+    }
+
+    /// What the file said when it was read last, at the latest when it was opened. In the turn of this
+    /// writer that is what it says.
+    pub fn last_read(&self) -> Option<Reading> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reading(&last.each_ref().map(|decoded| decoded.slot.clone()))
     }
 
     /// What the file says; `None` if neither slot is valid.
@@ -239,7 +259,7 @@ fn newest(slots: &[Option<Slot>; 2], counts: impl Fn(&Slot) -> bool) -> Option<u
 }
 
 /// What a slot says of itself, before the state.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Head {
     counter: u64,
     ino: u64,
@@ -261,8 +281,30 @@ fn encode(slot: &Slot) -> Option<Vec<u8>> {
 fn decode(bytes: &[u8]) -> Option<Slot> {
     let end = bytes.iter().position(|byte| *byte == PADDING)?;
     let rec = unwrap_line(&bytes[..end]).ok()?;
-    let Head { counter, ino } = from_json(rec).ok()?;
-    Some(Slot { counter, ino, state: from_json(rec).ok()? })
+    from_json::<Fields>(rec).ok().map(Slot::from)
+}
+
+/// [`Head`] and [`State`], read in one go.
+#[derive(Deserialize)]
+struct Fields {
+    counter: u64,
+    ino: u64,
+    boot: String,
+    mount: Option<u64>,
+    synced: u64,
+    committed: Mark,
+    published: Mark,
+    holder: Option<u32>,
+    failed: bool,
+}
+
+impl From<Fields> for Slot {
+    fn from(fields: Fields) -> Self {
+        let Fields { counter, ino, boot, mount, synced, committed, published, holder, failed } =
+            fields;
+        let state = State { boot, mount, synced, committed, published, holder, failed };
+        Self { counter, ino, state }
+    }
 }
 
 #[cfg(test)]

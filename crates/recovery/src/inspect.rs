@@ -46,10 +46,8 @@ pub struct Inspected {
 
 /// Looks at the whole store. `None` says that there is none, or that its making was cut short.
 pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
-    let state = match StateFile::open(fs)? {
-        None => None,
-        Some(file) => file.read()?,
-    };
+    // Nobody else has the store open, so that nobody writes meanwhile.
+    let state = StateFile::open(fs)?.and_then(|file| file.last_read());
     let segments = load(fs)?;
     if segments.is_empty() && state.is_none() {
         return Ok(None);

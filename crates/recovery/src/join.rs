@@ -19,7 +19,7 @@ use crate::{Opened, RecoveryError, Report};
 pub fn join(fs: Arc<Latched>) -> Result<Opened, RecoveryError> {
     // Past the latch: `state` must be able to say that the store has failed.
     let state_file = StateFile::open(&**fs.inner())?.ok_or(RecoveryError::Failed)?;
-    let reader = StateFile::open(&**fs.inner())?.ok_or(RecoveryError::Failed)?;
+    let reader = StateFile::open_to_read(&**fs.inner())?.ok_or(RecoveryError::Failed)?;
     let mut last: Option<Mark> = None;
     loop {
         let Reading { state, trusted_inode, .. } = reader.read()?.ok_or(RecoveryError::Failed)?;

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use filepact_commit::{
-    Mark, StageNames, View, WriterParts, create_layout, ensure_layout, sweep_kept,
-};
+use filepact_commit::{Mark, StageNames, View, WriterParts, create_layout, sweep_kept};
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
     Commit, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
@@ -25,7 +23,8 @@ pub struct Opened {
 
 /// Makes the store if there is none and `create` says so, else recovers it.
 ///
-/// The caller holds `opening`, and `open` exclusively. After `Ok` every document is at the journal's
+/// The caller holds `opening`, and `open` exclusively, and has [seen](filepact_commit::ensure_layout)
+/// that nothing of the folder is missing. After `Ok` every document is at the journal's
 /// last word, durably, and `state` says so. After an error nothing was changed that the next opening
 /// does not find and finish; if the plan refuses, nothing was changed at all.
 pub fn open(fs: Arc<Latched>, create: bool, inline_max: usize) -> Result<Opened, RecoveryError> {
@@ -66,7 +65,6 @@ fn recover(
         return Err(RecoveryError::Refused { path, reason });
     }
     let mut report = found(inspection, &planned);
-    ensure_layout(&*fs)?;
     if !inspection.trusted && !planned.is_empty() {
         // Before the first sync: who dies here with a failed one leaves word of it.
         Mark::Checkpoint.set(&*fs)?;
@@ -150,7 +148,7 @@ fn finish(
     state_file.write(&state)?;
     journal.remove_elders();
     Mark::clear_all(&*fs)?;
-    let reader = StateFile::open(&**fs.inner())?.expect("it was written above");
+    let reader = StateFile::open_to_read(&**fs.inner())?.expect("it was written above");
     let view = View::recovered(fs.clone(), reader, *journal.progress(), known);
     Ok(Opened { parts: WriterParts { fs, journal, state_file, state, view }, report })
 }
