@@ -14,6 +14,9 @@ use filepact_tests::crash::run::run;
 use filepact_tests::crash::suite::{families, story};
 use rustix::time::{ClockId, clock_gettime};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HELP: &str = "\
 crash-suite [OPTIONS]
 

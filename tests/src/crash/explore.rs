@@ -146,7 +146,7 @@ impl<'a> Explorer<'a> {
 
     /// What a crash may leave, and whether that is all.
     fn outcomes(&self, scene: &Scene, how: How, trail: &Trail) -> (Vec<SimFs>, bool) {
-        let most = self.effort.outcomes[trail.0.len()];
+        let most = self.effort.outcomes[trail.0.len()].div_ceil(self.story.share);
         let most = match (how, takes_away(scene)) {
             (How::Cut, true) => most,
             (How::Cut, false) => most.div_ceil(8),
@@ -214,7 +214,7 @@ impl<'a> Explorer<'a> {
     }
 
     fn failure(&self, trail: &Trail, wrong: &str, found: &SimFs, now: &SimFs) -> Failure {
-        let Story { name, text, scenes } = self.story;
+        let Story { name, text, scenes, .. } = self.story;
         let call = trail.0.first().and_then(|point| {
             let scene = scenes.iter().find(|scene| scene.call == point.call)?;
             Some(scene.moment.call.clone())

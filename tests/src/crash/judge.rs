@@ -133,9 +133,9 @@ fn others(sim: &SimFs, now: &Tree, report: &Report, expect: &Expect, profile: Pr
         return Err("nobody else has written, and yet something was adopted or left".to_owned());
     }
     let noisy = profile.grain() == Grain::Trash;
-    // Where one side of an exchange can be lost, the edit can go with its name, and what is moved to
-    // `rescued/` can be our own body in its place: no promise holds for an edit there.
-    let sides = matches!(profile, Profile::Hostile(_)) && edit.is_some();
+    // Where one side of an exchange can be lost, an edit can go with its name, and what is moved to
+    // `rescued/` can be our own body in its place: no promise holds for edits, or for garbage, there.
+    let sides = matches!(profile, Profile::Hostile(_)) && (edit.is_some() || noisy);
     let rescued = rescued(sim);
     for (path, body) in &rescued {
         let is_version = expect.history.iter().any(|tree| tree.values().any(|was| was == body));

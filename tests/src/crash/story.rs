@@ -17,6 +17,8 @@ pub struct Story {
     pub text: String,
     /// Every moment that is crashed, with what it leaves open.
     pub scenes: Vec<Scene>,
+    /// One in so many outcomes is tried, where each takes longer than others do.
+    pub share: usize,
 }
 
 /// A moment, and what may be found after a crash then.

@@ -298,7 +298,7 @@ fn attacks_10_and_28_a_crash_at_the_birth_of_a_segment_raises_no_alarm() {
     let scenes = moments.into_iter().enumerate();
     let scenes = scenes.map(|(call, moment)| Scene { call, moment, expect: expect.clone() });
     let (name, text) = ("attack 10".to_owned(), "a segment is born".to_owned());
-    let counts = crash(&Story { name, text, scenes: scenes.collect() });
+    let counts = crash(&Story { name, text, scenes: scenes.collect(), share: 1 });
     assert!(counts.recoveries() > 100, "{counts}");
 }
 

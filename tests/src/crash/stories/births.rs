@@ -26,7 +26,7 @@ pub fn birth(name: String, txns: [Txn; 2]) -> Story {
     store.close().expect("nothing fails here");
     assert!(is_birth(&sim), "the first transaction bears a segment");
     let text = format!("{txns:?} in a full segment");
-    Story { name, text, scenes: run.scenes(0, Promise::Journal) }
+    Story { name, text, scenes: run.scenes(0, Promise::Journal), share: 8 }
 }
 
 const LARGE: &str = "large.txt";

@@ -96,7 +96,7 @@ pub fn edit(name: String, number: usize) -> Story {
         expect.edit = Some(Edit { path: PATH.to_owned(), body: edited.clone(), removed });
     }
     let text = format!("{before:?}, saved {save:?} ({} bytes), then {then:?}", edited.len());
-    Story { name, text, scenes }
+    Story { name, text, scenes, share: 1 }
 }
 
 /// Saves, some time after everything before and some time before everything after it.

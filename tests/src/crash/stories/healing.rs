@@ -57,7 +57,7 @@ pub fn healing(name: String, txns: [Txn; 2], place: usize) -> Story {
     let text = format!(
         "{first:?} dies before call {at} of {calls}, and {counts}; another process, {second:?}"
     );
-    Story { name, text, scenes }
+    Story { name, text, scenes, share: 1 }
 }
 
 /// A process that died in its commit, and one that has the store open as well.

@@ -13,7 +13,12 @@ pub fn making(name: String) -> Story {
     let sim = SimFs::new();
     let run = Recorded::begin(sim.clone(), Tree::new());
     drop(open(&sim));
-    Story { name, text: "a store is made".to_owned(), scenes: run.scenes(0, Promise::Journal) }
+    Story {
+        name,
+        text: "a store is made".to_owned(),
+        scenes: run.scenes(0, Promise::Journal),
+        share: 1,
+    }
 }
 
 /// Transactions over two documents, from where number `from` (from 0) was begun, and a close.
@@ -52,7 +57,12 @@ fn with(
         _ => store.close().expect("nothing fails here"),
     }
     let from = from.checked_sub(1).map_or(0, |last| run.end_of(last));
-    Story { name, text: format!("{txns:?}, {durability:?}"), scenes: run.scenes(from, promise) }
+    Story {
+        name,
+        text: format!("{txns:?}, {durability:?}"),
+        scenes: run.scenes(from, promise),
+        share: 1,
+    }
 }
 
 /// One transaction, a checkpoint, another one, and a close; from the end of the first on.
@@ -70,7 +80,7 @@ pub fn checkpoint(name: String, txns: [Txn; 2]) -> Story {
     }
     store.close().expect("nothing fails here");
     let text = format!("{:?}, a checkpoint, {:?}", txns[0], txns[1]);
-    Story { name, text, scenes: run.scenes(run.end_of(0), Promise::Journal) }
+    Story { name, text, scenes: run.scenes(run.end_of(0), Promise::Journal), share: 1 }
 }
 
 /// Three transactions over three documents that the number picks, and a close.
@@ -98,5 +108,5 @@ pub fn triple(name: String, number: usize) -> Story {
         run.acknowledge(tree);
     }
     store.close().expect("nothing fails here");
-    Story { name, text, scenes: run.scenes(0, Promise::Journal) }
+    Story { name, text, scenes: run.scenes(0, Promise::Journal), share: 4 }
 }
