@@ -188,8 +188,7 @@ impl Run<'_> {
             // A power cut also leaves what was never whole; and what the document holds as well can
             // go without a loss.
             let is_ours = |stat: &Stat, found| {
-                Ok(stat.stamp.mtime == time
-                    || look_past_links(self.fs, path)?.hash() == Some(found)
+                Ok(look_past_links(self.fs, path)?.hash() == Some(found)
                     || match word {
                         Some(word) => is_earlier(self.fs, &at, (stat, found), word)?,
                         None => false,

@@ -50,6 +50,7 @@ pub struct Hand {
     mid: AtomicBool,
     dead: AtomicBool,
     failed_sync: Mutex<Option<String>>,
+    lost_names: AtomicBool,
 }
 
 impl Hand {
@@ -64,6 +65,7 @@ impl Hand {
             mid: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             failed_sync: Mutex::new(None),
+            lost_names: AtomicBool::new(false),
         };
         Steps::watched(actor as Arc<dyn Fs>, hand)
     }
@@ -100,6 +102,11 @@ impl Hand {
         self.failed_sync.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Whether a sync of a directory has failed, ever.
+    pub fn has_lost_names(&self) -> bool {
+        self.lost_names.load(Ordering::SeqCst)
+    }
+
     /// The path of the last sync that has failed since this was last asked.
     pub fn take_failed_sync(&self) -> Option<String> {
         self.failed_sync.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -127,6 +134,7 @@ impl Watch for Hand {
         if !succeeded && call.op.starts_with("sync") && !self.is_dead() {
             let mut last = self.failed_sync.lock().unwrap_or_else(PoisonError::into_inner);
             *last = Some(call.path.to_owned());
+            self.lost_names.fetch_or(call.op == "sync_dir", Ordering::SeqCst);
         }
     }
 

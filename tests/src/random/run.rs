@@ -45,6 +45,8 @@ pub(super) struct Run {
     buffered: bool,
     /// Documents changed, or read by what changed others, since the last checkpoint.
     changed: BTreeSet<String>,
+    /// A directory's sync has failed in an opening: nobody else is told, and the name is lost.
+    is_over: bool,
     /// The clock was set back.
     is_set_back: bool,
     /// Another program has edited a large body in place.
@@ -67,6 +69,7 @@ impl Run {
             failed: false,
             buffered: false,
             changed: BTreeSet::new(),
+            is_over: false,
             is_set_back: false,
             has_edited_body: false,
         }
@@ -75,6 +78,9 @@ impl Run {
     /// Takes a step; `at` is its number, from 1.
     pub(super) fn step(&mut self, at: usize, step: &Step) -> Outcome {
         self.at = at;
+        if self.is_over {
+            return Ok(());
+        }
         self.counts.steps += 1;
         match step {
             Step::Open { who, durability, mishap } => self.open(*who, *durability, *mishap),
@@ -124,6 +130,9 @@ impl Run {
     /// Everybody closes the store, and it is opened alone: it must open, clean and complete.
     pub(super) fn end(&mut self, at: usize) -> Outcome {
         self.at = at;
+        if self.is_over {
+            return Ok(());
+        }
         for who in self.processes.keys().copied().collect::<Vec<_>>() {
             self.close(who, None)?;
         }
@@ -228,7 +237,8 @@ impl Run {
             self.model.displace_edits();
             self.counts.recoveries += 1;
         }
-        if self.disarm(&fs, mishap) {
+        self.is_over = fs.watch().has_lost_names();
+        if self.disarm(&fs, mishap) || self.is_over {
             return Ok(());
         }
         let store = match opened {
