@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Mark, StageNames, View, WriterParts, create_layout, ensure_layout, sweep_kept,
+    Mark, StageNames, View, WriterParts, create_layout, ensure_layout, secure_rescued, sweep_kept,
 };
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
@@ -87,6 +87,7 @@ fn recover(
         if run.verify(&planned, &mut report)? {
             run.sync(&planned)?;
         }
+        secure_rescued(&*fs, inspection.scan.checkpoint)?;
     }
     run.sweep_swaps(&mut report)?;
     if !adopted.is_empty() {
