@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use filepact::{Error, Store};
+use filepact::{Error, Store, Transaction};
 
 /// Bodies over this many bytes are large; small here, so that the simulation is quick.
 pub const INLINE_MAX: usize = 2_000;
@@ -88,44 +88,56 @@ pub fn run_ops(
     number: usize,
     tree: &mut Tree,
 ) -> Result<(), Error> {
-    let mut after = tree.clone();
-    let outcome = store.transact(|tx| {
-        after.clone_from(tree);
-        for &(slot, op) in ops {
-            let (path, change) = change(slot, op, number, tree);
-            match change {
-                Change::Put(content) => {
-                    tx.write_bytes(&path, content.clone())?;
-                    after.insert(path, content);
-                }
-                Change::Append(bytes) => {
-                    tx.append(&path, &bytes)?;
-                    after.entry(path).or_default().extend_from_slice(&bytes);
-                }
-                Change::Remove => {
-                    tx.remove(&path)?;
-                    after.remove(&path);
-                }
-                Change::Rename(to) => {
-                    tx.rename(&path, &to)?;
-                    let content = after.remove(&path).expect("only what is there is renamed");
-                    after.insert(to, content);
-                }
-            }
-        }
-        Ok(())
-    });
+    let changes = changes(ops, number, tree);
     // What an error leaves, the caller says; the model follows what was asked for.
-    *tree = after;
-    outcome
+    apply(&changes, tree);
+    store.transact(|tx| stage(tx, &changes))
 }
 
-/// What an operation does to a path.
-enum Change {
+/// What one transaction does to one document, byte for byte.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// It gets this body.
     Put(Vec<u8>),
+    /// These bytes are added to it.
     Append(Vec<u8>),
+    /// It goes.
     Remove,
+    /// It goes to this path.
     Rename(String),
+}
+
+/// What these operations, each on a document of its own, do to documents that are as in `tree`.
+pub fn changes(ops: &[(&str, Op)], number: usize, tree: &Tree) -> Vec<(String, Change)> {
+    ops.iter().map(|&(slot, op)| change(slot, op, number, tree)).collect()
+}
+
+/// Makes these changes in a transaction.
+pub fn stage(tx: &mut Transaction, changes: &[(String, Change)]) -> Result<(), Error> {
+    for (path, change) in changes {
+        match change {
+            Change::Put(content) => tx.write_bytes(path, content.clone())?,
+            Change::Append(bytes) => tx.append(path, bytes)?,
+            Change::Remove => tx.remove(path)?,
+            Change::Rename(to) => tx.rename(path, to)?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes these changes in a model.
+pub fn apply(changes: &[(String, Change)], tree: &mut Tree) {
+    for (path, change) in changes {
+        match change {
+            Change::Put(content) => drop(tree.insert(path.clone(), content.clone())),
+            Change::Append(bytes) => tree.entry(path.clone()).or_default().extend(bytes),
+            Change::Remove => drop(tree.remove(path)),
+            Change::Rename(to) => {
+                let content = tree.remove(path).expect("only what is there is renamed");
+                tree.insert(to.clone(), content);
+            }
+        }
+    }
 }
 
 /// The path that an operation touches, and what it does there.

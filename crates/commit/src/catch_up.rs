@@ -78,6 +78,14 @@ impl Writer {
         }
     }
 
+    /// After an append that has changed nothing: the sync of what lies before it may have failed, on a
+    /// full disk as well.
+    pub(crate) fn stop_with_journal(&self, inner: &mut Inner) {
+        if inner.journal.is_stopped() {
+            self.fail(inner);
+        }
+    }
+
     /// Stops everything: a failed sync leaves nothing that can be built upon.
     pub(crate) fn fail(&self, inner: &mut Inner) {
         self.fs.trip();

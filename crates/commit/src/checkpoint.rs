@@ -62,6 +62,8 @@ impl Writer {
 
     /// The same in one turn, which the caller has. Who has the turn waits for no other checkpoint.
     pub(crate) fn checkpoint_in_turn(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        // What the commit before it could not publish is published first: the record says that all is.
+        self.ready(inner)?;
         let Some(_one) = self.fs.lock(MARK, LockKind::Exclusive, Duration::ZERO)? else {
             return Err(self.locked(Instant::now()));
         };
@@ -148,6 +150,7 @@ impl Writer {
                 self.counters.checkpoint(changed.len(), upto);
             }
             Err(AppendError::Unchanged(error)) => {
+                self.stop_with_journal(inner);
                 self.give_up()?;
                 return Err(error.into());
             }

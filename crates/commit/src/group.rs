@@ -32,6 +32,8 @@ pub(crate) struct StagedGroup {
     ends: Vec<(u64, String, u64)>,
     /// Something that was taken back still has a name in `stage/`.
     pub(crate) litter: bool,
+    /// Something could not be staged: nothing more may be, under the time of this group.
+    pub(crate) spoiled: bool,
 }
 
 impl StagedGroup {
@@ -46,11 +48,12 @@ impl StagedGroup {
             bodies: Vec::new(),
             ends: Vec::new(),
             litter: false,
+            spoiled: false,
         }
     }
 
     /// Stages a validated request behind the others, and returns its number. If it cannot be done,
-    /// what was staged for it is taken back and the group is as before.
+    /// what was staged for it is taken back, and the group takes no more.
     pub(crate) fn add(
         &mut self,
         fs: &dyn Fs,
@@ -63,6 +66,9 @@ impl StagedGroup {
             Ok(()) => Ok(self.next() - 1),
             Err(error) => {
                 self.take_back(fs, before);
+                // The next record would get the number, and with it what is left of this one: a name that
+                // could not be looked at, or that a power cut brings back.
+                (self.litter, self.spoiled) = (true, true);
                 Err(error)
             }
         }

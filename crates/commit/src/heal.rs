@@ -16,8 +16,8 @@ use crate::stage::{Dress, owner, place, stage_again};
 use crate::writer::Inner;
 use crate::{
     CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, is_plainly_was,
-    remove_document, rescue, settle_leftover, stage_body_path as in_stage, stage_name_record,
-    sync_documents,
+    remove_document, rescue, secure_rescued, settle_leftover, stage_body_path as in_stage,
+    stage_name_record, sync_documents,
 };
 
 impl Writer {
@@ -65,6 +65,7 @@ impl Writer {
             let own = word.said.put().map(|put| put.hash);
             tell(settle_leftover(fs, &at, swap_of(path, word, base), own, |_, _| Ok(false))?);
         }
+        secure_rescued(fs, inner.state.published.seq)?;
         if self.limits.durability == Durability::Files {
             // What stands there now was staged here, and nobody has synced it. The mark: an error
             // must not be lost with us.

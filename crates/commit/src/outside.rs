@@ -64,7 +64,12 @@ pub fn rescue(fs: &dyn Fs, at: &str, path: &str, txn: u64) -> Result<Rescued, Fs
         }
     }
     fs.rename(at, &target, Rename::NoReplace)?;
-    fs.sync_dir(parent_of(&target))?;
+    if let Err(error) = fs.sync_dir(parent_of(&target)) {
+        // Back to where the next one to heal looks for it, and moves it anew: a second sync of the same
+        // folder need not bring back what this one has lost. Where it stays, it is all the same kept.
+        let _ = fs.rename(&target, at, Rename::NoReplace);
+        return Err(error);
+    }
     Ok(Rescued::new(path, target, Some(txn), found))
 }
 

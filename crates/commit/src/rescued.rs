@@ -132,6 +132,17 @@ fn is_closed(error: &FsError) -> bool {
     matches!(error.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidFilename)
 }
 
+/// Makes the names of all edits durable that transactions after `txn` have displaced.
+///
+/// Who moved one here may have died, or failed, before it was synced. Nothing in `stage/` says so any
+/// more, and once a checkpoint covers the transaction nobody asks.
+pub fn secure_rescued(fs: &dyn Fs, txn: u64) -> Result<(), FsError> {
+    for edit in rescued_edits(fs)?.iter().filter(|edit| edit.txn.is_some_and(|of| of > txn)) {
+        fs.sync_dir(parent_of(&edit.at))?;
+    }
+    Ok(())
+}
+
 /// Opens an edit that is a file; `None` if it is not there any more.
 pub fn open_rescued(fs: &dyn Fs, edit: &Rescued) -> Result<Option<Box<dyn File>>, FsError> {
     if beneath(&edit.at).is_none() {

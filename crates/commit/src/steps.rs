@@ -17,7 +17,8 @@ use crate::writer::{Inner, Member};
 use crate::{Change, CommitError, Committed, Durability, Mark, PINS, Request, Rescued, Writer};
 
 impl Writer {
-    /// C4 to C8 for all members that leave each other alone; the others are left in `waiting`.
+    /// C4 to C8 for all members that leave each other alone, up to one that cannot be staged; the others
+    /// are left in `waiting`.
     pub(crate) fn commit_group(
         &self,
         inner: &mut Inner,
@@ -29,7 +30,7 @@ impl Writer {
         let (mut answers, mut members, mut adopted) = (Vec::new(), Vec::new(), Vec::new());
         // C4, C5: whatever fails here has changed nothing, and fails for its own member alone.
         for (by, request) in std::mem::take(waiting) {
-            if touched.concerns(&request) {
+            if group.spoiled || touched.concerns(&request) {
                 waiting.push_back((by, request));
                 continue;
             }
@@ -116,6 +117,11 @@ impl Writer {
         };
         if let Err(error) = bodies.and_then(|()| group.secure_bodies(fs)) {
             group.unstage(fs);
+            // A full disk does not stop the store; but earlier swaps are changes of `stage/` as well, and
+            // what the failed sync has lost of them no later one brings back: all is written anew.
+            if error.is_full() && Mark::Turn.set(fs).is_err() {
+                self.fs.trip();
+            }
             return Err(error.into());
         }
         // C6, C7: the commit point is the return of the journal's sync, or, with `Buffered`, that of
@@ -129,6 +135,7 @@ impl Writer {
             Ok(appended) => appended,
             Err(AppendError::Unchanged(error)) => {
                 group.unstage(fs);
+                self.stop_with_journal(inner);
                 return Err(error.into());
             }
             Err(AppendError::Unknown(source)) => {

@@ -42,7 +42,7 @@ pub struct Journal {
     /// The checkpoint in the header of a segment that was born here, while elders may be there that
     /// it makes unnecessary.
     elders: Option<u64>,
-    /// An append's outcome is unknown: nothing may follow it.
+    /// An append's outcome is unknown, or groups before it may be lost: nothing may follow.
     stopped: bool,
 }
 
@@ -312,7 +312,10 @@ impl Journal {
     /// A segment is synced before it is left.
     fn sync_left_segment(&mut self) -> Result<(), FsError> {
         let path = segment_path(self.end().segment());
-        self.fs.open(&path, Access::Write)?.sync(SyncKind::Data)?;
+        let file = self.fs.open(&path, Access::Write)?;
+        // Also on a full disk: a second sync would return success and prove nothing (FACTS 5), and a
+        // segment that follows says that this one is whole.
+        file.sync(SyncKind::Data).inspect_err(|_| self.stopped = true)?;
         self.synced = self.end().seq();
         Ok(())
     }
@@ -416,6 +419,11 @@ impl Journal {
     /// follows what it covers counts itself in.
     pub fn last_checkpoint(&self) -> u64 {
         self.progress.checkpoint()
+    }
+
+    /// A sync of the journal has failed, or an outcome is unknown: nothing may be appended any more.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// The store's id.

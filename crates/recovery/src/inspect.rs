@@ -69,6 +69,7 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
     words.clear_upto(scan.checkpoint);
     let mut changed = Vec::new();
     for (path, word) in words.iter().filter(|(_, word)| !word.said.appends.is_empty()) {
+        verify_added(fs, path, &word.said.appends)?;
         changed.extend(changed_before(fs, path, word, trusted)?.map(|at| (path.to_owned(), at)));
     }
     changed.iter().for_each(|(path, append)| words.forget_before(path, *append));
@@ -166,6 +167,27 @@ fn inspect_document(
         Live::Absent | Live::Other(_) => (None, None),
     };
     Ok(Inspected { facts: Facts { body, disk, standing }, stamp, hash })
+}
+
+/// What was added to a document has to be what its records say, before the document is held against it.
+fn verify_added(fs: &dyn Fs, path: &str, appends: &[Added]) -> Result<(), RecoveryError> {
+    for Append { len, hash, body, .. } in appends.iter().map(|added| &added.append) {
+        let Body::Staged(name) = body else { continue };
+        let staged = stage_body_path(name);
+        let file = match fs.open(&staged, Access::Read) {
+            Err(error) if error.is_not_found() => None,
+            file => Some(file?),
+        };
+        let is_whole = match file {
+            Some(file) => hash_part(&*file, 0, *len)? == *hash,
+            None => false,
+        };
+        if !is_whole {
+            let reason = format!("what was added to it is gone or damaged: `{staged}`");
+            return Err(RecoveryError::Refused { path: path.to_owned(), reason });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file stands where a directory above the path must be, and stays there.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use filepact_commit::{Mark, StageNames, View, WriterParts, create_layout, sweep_kept};
+use filepact_commit::{
+    Mark, StageNames, View, WriterParts, create_layout, secure_rescued, sweep_kept,
+};
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
     Commit, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
@@ -85,6 +87,7 @@ fn recover(
         if run.verify(&planned, &mut report)? {
             run.sync(&planned)?;
         }
+        secure_rescued(&*fs, inspection.scan.checkpoint)?;
     }
     run.sweep_swaps(&mut report)?;
     if !adopted.is_empty() {

@@ -36,7 +36,8 @@ pub enum When {
 pub enum FaultKind {
     /// The call fails with this [errno](crate::errno) and has no effect; but a `sync` that fails
     /// loses its pages: they count as clean, and the disk keeps the old bytes (FACTS 5). Names whose
-    /// sync failed are not made durable by the next one either.
+    /// sync failed are not made durable by the next one either. (`EMFILE` and `EACCES` are of the way
+    /// to what is synced, and lose nothing.)
     Error(i32),
     /// Half of the bytes are written. Other calls are left alone.
     ShortWrite,

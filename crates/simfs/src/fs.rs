@@ -244,6 +244,12 @@ impl SimFs {
     }
 }
 
+/// Whether a sync that fails so has tried to write. Without a descriptor, or without permission, its
+/// directory could not even be opened.
+fn began(errno: i32) -> bool {
+    !matches!(errno, crate::errno::MFILE | crate::errno::ACCES)
+}
+
 fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -291,7 +297,7 @@ impl State {
             }
             let twist = match fault {
                 Some(FaultKind::Interrupted) => return Err(crate::errno::INTR),
-                Some(FaultKind::Error(errno)) if matches!(class, Class::Sync) => {
+                Some(FaultKind::Error(errno)) if matches!(class, Class::Sync) && began(errno) => {
                     work(system, Twist::Fails)?;
                     return Err(errno);
                 }

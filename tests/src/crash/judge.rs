@@ -55,7 +55,7 @@ pub fn judge(sim: &SimFs, store: Store, expect: &Expect, profile: Profile, lost:
         return Err(format!("`stage/` is not swept: {leftovers:?}"));
     }
     drop(store);
-    durable(sim, &now, profile)?;
+    durable(sim, &now, expect, profile)?;
     again(sim, &report)
 }
 
@@ -187,15 +187,22 @@ fn holds(now: &Tree, tree: &Tree, history: &[Tree]) -> bool {
 }
 
 /// What recovery says is durable has to be.
-fn durable(sim: &SimFs, now: &Tree, profile: Profile) -> Verdict {
+fn durable(sim: &SimFs, now: &Tree, expect: &Expect, profile: Profile) -> Verdict {
     // Where nothing is pending, no power cut takes anything. Else: the worst ones.
     if sim.is_durable_beside(".filepact", profile) {
         return Ok(());
     }
+    // No promise holds for an edit there.
+    let sides = matches!(profile, Profile::Hostile(_)) && expect.edit.is_some();
     for world in &sim.world().power_cut(&profile, 8, 0).worlds {
         let lost = documents(world);
         if lost != *now {
             return Err(format!("recovered, and lost again: {:?}", summary(&lost)));
+        }
+        // One that was dropped may come back.
+        let left = rescued(world);
+        if !sides && rescued(sim).iter().any(|(path, edit)| left.get(path) != Some(edit)) {
+            return Err("an edit was in `rescued/`, and is lost again".to_owned());
         }
     }
     Ok(())

@@ -10,6 +10,8 @@ mod calls;
 mod checkpoint;
 /// Pairs of transactions, crashed at every call.
 mod crash;
+/// What decays at rest is detected, or harmless.
+mod damage;
 /// What each durability keeps through a power cut.
 mod durability;
 /// Edits by other programs beside an open store.
