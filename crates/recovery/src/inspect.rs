@@ -221,7 +221,7 @@ fn body_at(fs: &dyn Fs, put: &Put, time: Time, live: &Live) -> Result<BodyAt, Fs
     let hash = hash_part(&*fs.open(&staged, Access::Read)?, 0, put.len)?;
     Ok(if hash == put.hash {
         BodyAt::Staged
-    } else if stat.stamp.mtime > time {
+    } else if stat.nlink > 1 && stat.stamp.mtime > time {
         BodyAt::Edited
     } else {
         BodyAt::Nowhere

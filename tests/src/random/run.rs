@@ -49,8 +49,8 @@ pub(super) struct Run {
     is_over: bool,
     /// The clock was set back.
     is_set_back: bool,
-    /// Another program has edited a large body in place.
-    has_edited_body: bool,
+    /// Documents whose large body another program has edited in place.
+    edited_bodies: BTreeSet<String>,
 }
 
 type Outcome = Result<(), Violation>;
@@ -71,7 +71,7 @@ impl Run {
             changed: BTreeSet::new(),
             is_over: false,
             is_set_back: false,
-            has_edited_body: false,
+            edited_bodies: BTreeSet::new(),
         }
     }
 
@@ -478,6 +478,12 @@ impl Run {
         let large = there.clone().filter(|old| in_place && old.len() > INLINE_MAX).map(Arc::new);
         // Of a large body there is no other copy: what a power cut leaves of half an edit is damage.
         let saved = saved || large.is_some();
+        if large.is_some() {
+            self.edited_bodies.insert(doc.to_owned());
+        } else if self.edited_bodies.contains(doc) {
+            // Without the name by which it was edited there is nothing to tell that from damage by.
+            return;
+        }
         if large.is_some() && self.is_set_back {
             // Nor is there anything to tell it from damage by, but its time.
             return;
@@ -536,7 +542,6 @@ impl Run {
         }
         self.counts.edits += 1;
         if let Some(large) = large {
-            self.has_edited_body = true;
             self.model.edit_of_body(doc, &large, self.unsettled);
         }
         if saved {
@@ -557,7 +562,7 @@ impl Run {
                 // No system leaves anything unwritten for so long.
                 self.sim.write_back_all();
             }
-        } else if !self.has_edited_body {
+        } else if self.edited_bodies.is_empty() {
             let now = self.sim.actor().now();
             self.is_set_back = true;
             self.sim.set_clock(Time(now.0 + ms * 1_000_000));

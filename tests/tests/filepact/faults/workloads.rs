@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use filepact::{Durability, Error, Options, Store};
+use filepact::{Durability, Error, Kind, Options, Rescued, Store};
 use filepact_simfs::{Fault, FaultKind, SimFs, When, errno};
 use filepact_tests::crash::story::{Edit, Promise};
 use filepact_tests::crash::{documents, open, options, prepared, prepared_with};
@@ -618,9 +618,14 @@ fn add_to_edit(play: &mut Play) {
     play.checkpoint(0);
 }
 
+/// The edit; a folder that cannot be looked into stands for what is in it.
+fn file(edits: Vec<Rescued>) -> Option<Rescued> {
+    edits.into_iter().find(|edit| edit.kind == Kind::File)
+}
+
 fn restore(play: &mut Play) {
     let edits = play.call(0, "a list of edits", Store::rescued);
-    let Some(edit) = edits.and_then(|mut edits| edits.pop()) else { return };
+    let Some(edit) = edits.and_then(file) else { return };
     let compared = play.call(0, "a comparison", |store| store.compare_rescued(&edit, EDITED));
     let Some(compared) = compared else { return };
     let content = play.edit.as_ref().expect("there is one").body.clone();
@@ -632,7 +637,7 @@ fn restore(play: &mut Play) {
 
 fn drop_edit(play: &mut Play) {
     let edits = play.call(0, "a list of edits", Store::rescued);
-    let Some(edit) = edits.and_then(|mut edits| edits.pop()) else { return };
+    let Some(edit) = edits.and_then(file) else { return };
     play.call(0, "a drop", |store| store.drop_rescued(&edit));
 }
 
