@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use filepact::{Durability, Error, Store};
+use filepact_fs::Time;
 use filepact_simfs::SimFs;
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{INLINE_MAX, Tree, body};
 use filepact_tests::steps::{Hook, Steps};
 
-use crate::support::{STRICT, commit, dies_before, put, read, staged, text};
+use crate::support::{STRICT, commit, dies_before, mtime, put, read, staged, text};
 
 const MARK: &str = ".filepact/checkpoint.lock";
 
@@ -128,7 +129,38 @@ fn commits_beside_a_checkpoint_at_each_of_its_calls_survive_every_power_cut() {
     assert!(beside > 10, "only {beside} moments at which the turn is free");
 }
 
-/// The same, and the checkpointer dies at a later call, with the power or without.
+/// The clock is set back, so that a commit beside a checkpoint has the very time of the one that it covers:
+/// the document looks as if the disk had lost a write of that one.
+#[test]
+fn a_commit_beside_a_checkpoint_with_the_same_time_is_no_lost_write() {
+    let mut same = 0;
+    for nth in 1.. {
+        let mut calls = 0;
+        for back in 0..24 {
+            let sim = prepared();
+            let other = open(&sim);
+            put(&other, "a.json", b"v1");
+            let time = mtime(&sim, "a.json");
+            let world = sim.clone();
+            let commits = Beside::new(&sim, nth, move |_, _| {
+                world.set_clock(Time(time.0 - back * 4_000_000));
+                let _ = commit(&other, &[("a.json", "v2")]);
+            });
+            let store = options().open_with(commits.steps.clone()).expect("it opens");
+            commits.arm();
+            store.checkpoint().expect("nothing is lost");
+            let is_v2 = read(&sim, "a.json").as_deref() == Some("v2");
+            same += usize::from(is_v2 && mtime(&sim, "a.json") == time);
+            calls = commits.calls();
+        }
+        if calls < nth {
+            break;
+        }
+    }
+    assert!(same > 5, "{same} commits have the same time");
+}
+
+/// Commits beside a checkpoint, and the checkpointer dies at a later call, with the power or without.
 #[test]
 fn a_checkpointer_that_dies_after_others_have_committed_loses_nothing_of_theirs() {
     let mut recovered = 0;

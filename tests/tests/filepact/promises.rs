@@ -382,8 +382,14 @@ fn a_plain_reader_never_misses_a_document() {
 
 #[test]
 fn the_journal_is_bounded_and_its_log_is_plain_json() {
+    bounded(true);
+    bounded(false);
+}
+
+fn bounded(in_background: bool) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = options().journal_max(100_000).open(folder.path()).expect("it opens");
+    let options = options().journal_max(100_000).background_checkpoints(in_background);
+    let store = options.open(folder.path()).expect("it opens");
     for n in 0..400 {
         store.write("a.json", &format!("{n}{}", "x".repeat(2_000))).expect("it commits");
     }

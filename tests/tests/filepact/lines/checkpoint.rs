@@ -61,6 +61,16 @@ fn a_sync_outside_of_a_checkpoint_leaves_the_mark_as_it_was() {
     derive(&alive).expect("it commits");
     assert_eq!(mark(&sim), "10");
 
+    // Somebody died in such a sync.
+    let sim = prepared();
+    let alive = open(&sim);
+    let dead = dies_before(&sim, options(), "sync", "by-hand", 1);
+    sim.write("by-hand", b"just now");
+    derive(&dead).expect_err("it dies");
+    assert_eq!(mark(&sim), "01");
+    derive(&alive).expect("it commits");
+    assert_eq!(mark(&sim), "01");
+
     // A sync that found no room: the next one would succeed, and prove nothing.
     let sim = prepared();
     let store = open(&sim);

@@ -196,3 +196,29 @@ fn a_log_that_was_being_written_anew_by_a_process_that_died_is_not_there_twice()
     assert_eq!(store.recovery_report().rescued, []);
     assert_eq!(sim.read("log"), Some([&before[..], b"ours\n"].concat()));
 }
+
+#[test]
+fn a_log_that_recoveries_die_in_writing_anew_is_not_there_twice() {
+    let sim = prepared();
+    let before = body("a log", 1, 9_000);
+    sim.write("log", &before);
+    let store = open(&sim);
+    store.append("log", "ours\n").expect("it commits");
+    drop(store);
+    for last in ["rename", "unlink"] {
+        // Somebody died in a checkpoint: every document goes to a new inode.
+        sim.write(".filepact/checkpoint.lock", b"10");
+        let (world, victim) = (sim.clone(), sim.actor());
+        let dies = victim.clone();
+        let steps = Steps::new(victim, move |_, op, _| {
+            if op == last && !staged(&world).is_empty() {
+                world.kill(&dies);
+            }
+        });
+        options().open_with(steps).expect_err("it dies");
+        assert!(!staged(&sim).is_empty(), "{last}");
+    }
+    let store = open(&sim);
+    assert_eq!(store.recovery_report().rescued, []);
+    assert_eq!(sim.read("log"), Some([&before[..], b"ours\n"].concat()));
+}
