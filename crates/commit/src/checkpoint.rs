@@ -63,7 +63,9 @@ impl Writer {
     /// The same in one turn, which the caller has. Who has the turn waits for no other checkpoint.
     pub(crate) fn checkpoint_in_turn(&self, inner: &mut Inner) -> Result<(), CommitError> {
         // What the commit before it could not publish is published first: the record says that all is.
-        self.ready(inner)?;
+        let ready = self.ready(inner);
+        self.tell_of_failure(inner);
+        ready?;
         let Some(_one) = self.fs.lock(MARK, LockKind::Exclusive, Duration::ZERO)? else {
             return Err(self.locked(Instant::now()));
         };

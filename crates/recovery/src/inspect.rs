@@ -284,15 +284,22 @@ pub(crate) fn is_earlier(
             (stat.stamp.size, stat.stamp.mtime, stat.stamp.ino) == (was.size, was.mtime, was.ino)
         }
     };
+    // Validation has found none of the versions there that are known: an edit, or one and what was added to
+    // it, which the words before this one have taken for what was there.
+    let is_edited = word.was().is_some_and(|was| was.hash.is_none() && was.ino == 0);
+    let (oldest, earlier) = match is_edited {
+        true => (None, &[][..]),
+        false => (word.oldest.as_ref(), &word.earlier[..]),
+    };
     if word.was().is_some_and(is)
-        || word.oldest.as_ref().is_some_and(is)
-        || word.earlier.iter().any(|said| said.hash() == Some(hash))
+        || oldest.is_some_and(is)
+        || earlier.iter().any(|said| said.hash() == Some(hash))
         || is_zeros(stat.stamp.size, hash)
     {
         return Ok(true);
     }
     let file = fs.open(at, Access::Read)?;
-    for said in word.earlier.iter().chain([&word.said]) {
+    for said in earlier.iter().chain([&word.said]) {
         if is_torn(fs, &*file, said)? {
             return Ok(true);
         }

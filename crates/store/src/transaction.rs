@@ -138,7 +138,9 @@ impl Transaction {
         let mut listed = now.names.clone();
         match self.request.reads.lists.entry(dir.clone()) {
             Entry::Vacant(entry) => drop(entry.insert(now)),
-            Entry::Occupied(entry) if entry.get().names == now.names => {}
+            Entry::Occupied(mut entry) if entry.get().names == now.names => {
+                entry.get_mut().at = now.at;
+            }
             Entry::Occupied(_) => return Err(self.conflicted(vec![format!("{dir}/")])),
         }
         self.check_moment()?;

@@ -9,7 +9,8 @@ use filepact_tests::history::INLINE_MAX;
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, after_power_cuts, commit, dies, fail, mtime, put, read, set_mtime, text,
+    STRICT, after_power_cuts, commit, dies, dies_before_swap, fail, mtime, put, read, set_mtime,
+    text,
 };
 
 /// A process died in the making of a store when all names were there and none was durable. The next
@@ -387,5 +388,28 @@ fn what_is_to_be_added_to_a_document_and_has_decayed_is_not_added() {
             other => panic!("{damage:?}: {other:?}"),
         }
         assert_eq!(hurt.fingerprint(), before, "nothing is changed");
+    }
+}
+
+/// The same as above, of a version that a checkpoint covers, by a process that died before its swap: recovery
+/// took the edit and what was added to it for an earlier version.
+#[test]
+fn an_edit_that_was_added_to_unread_is_rescued_by_recovery_too() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "log", b"v1");
+    store.checkpoint().expect("nothing fails here");
+    let dead = dies_before_swap(&sim, "log");
+    edit(&sim, "log", "theirs");
+    store.append("log", " and ours").expect("it commits");
+    let mut tx = dead.begin().expect("it is open");
+    tx.write_bytes("log", "v2").expect("a valid path");
+    tx.commit().expect_err("it dies");
+    drop((dead, store));
+    for world in sim.world().power_cut(&STRICT, 64, 1).worlds.iter().chain([&sim]) {
+        drop(open(world));
+        assert_eq!(read(world, "log").as_deref(), Some("v2"));
+        let kept = rescued(world);
+        assert!(kept.iter().any(|body| body.starts_with(b"theirs")), "{}", world.dump());
     }
 }
