@@ -36,12 +36,20 @@ pub(crate) fn add(fs: &dyn Fs, path: &str, appends: &[Added], time: Time) -> Res
 /// The commit's time is for a document that holds what was committed, and nothing of anybody else.
 fn stamp_time(file: &dyn File, appends: &[Added], time: Time) -> Result<Stat, FsError> {
     let stat = file.stat()?;
-    let end = appends.last().map(|Added { append, .. }| append.offset + append.len);
-    if end != Some(stat.stamp.size) || stat.stamp.mtime == time {
+    if end_of(appends) != Some(stat.stamp.size) || stat.stamp.mtime == time {
         return Ok(stat);
     }
-    file.set_mtime(time)?;
+    match file.set_mtime(time) {
+        // Somebody else's document, which we may add to and not give a time: it is known by its content.
+        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
+        set => set?,
+    }
     file.stat()
+}
+
+/// Where a document ends that holds these as its last bytes.
+pub(crate) fn end_of(appends: &[Added]) -> Option<u64> {
+    appends.last().map(|Added { append, .. }| append.offset + append.len)
 }
 
 /// Finishes what may have been begun: afterwards the document holds the bytes of every append.

@@ -41,7 +41,7 @@ impl Writer {
                 pins.keep(fs, path, word.txn)?;
             }
             let base = word.said.base.as_ref().filter(|base| !base.outside);
-            match base.map(|base| (base, swap_of(path, word, base))) {
+            match base.map(|base| (base, Swap::of(path, word, base))) {
                 None => finish(fs, path, &word.said.appends, word.time)?,
                 Some((base, swap)) => {
                     let at = inner.names.swap(base.seq, base.time);
@@ -63,7 +63,7 @@ impl Writer {
                 carry_over(fs, &at, path, put, base.time)?;
             }
             let own = word.said.put().map(|put| put.hash);
-            tell(settle_leftover(fs, &at, swap_of(path, word, base), own, |_, _| Ok(false))?);
+            tell(settle_leftover(fs, &at, Swap::of(path, word, base), own, |_, _| Ok(false))?);
         }
         secure_rescued(fs, inner.state.published.seq)?;
         if self.limits.durability == Durability::Files {
@@ -161,11 +161,6 @@ fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put, appends: &[Added]) -> Resu
     let Body::Staged(name) = &put.body else { return Ok(false) };
     let body = fs.stat(&in_stage(name))?;
     Ok(body.is_some_and(|body| (body.stamp.dev, body.stamp.ino) == (stamp.dev, stamp.ino)))
-}
-
-fn swap_of<'a>(path: &'a str, word: &'a Word, base: &'a Base) -> Swap<'a> {
-    let own = matches!(&base.change, Change::Put(put) if put.own);
-    Swap { path, was: base.change.was(), txn: word.txn, time: base.time, own }
 }
 
 /// All names in `stage/`.

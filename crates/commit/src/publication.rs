@@ -60,7 +60,7 @@ impl Publication {
                 was: word.was().cloned(),
                 txn: word.txn,
                 time: word.time,
-                own: word.said.put().is_some_and(|put| put.own),
+                own: word.said.base.as_ref().is_some_and(|base| base.change.is_own()),
                 step,
             });
         }
@@ -108,8 +108,8 @@ impl Publish {
             Step::Append(appends) => {
                 let taken = fs.now();
                 let stat = append::add(fs, &self.path, appends, self.time)?;
-                // It has our time where it holds what was committed and nothing of anybody else.
-                if stat.stamp.mtime == self.time {
+                // It ends here where it holds what was committed and nothing of anybody else.
+                if append::end_of(appends) == Some(stat.stamp.size) {
                     view.stamp(&self.path, Stamped { stamp: stat.stamp, taken });
                 }
                 Ok(None)

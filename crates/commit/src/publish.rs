@@ -6,7 +6,7 @@
 //! halves can be repeated: recovery and a second try use the same two functions.
 
 use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, Time};
-use filepact_journal::{Hash, Was};
+use filepact_journal::{Base, Hash, Was, Word};
 
 use crate::outside::make_parents;
 use crate::stage::owner;
@@ -56,7 +56,13 @@ impl Displaced {
     }
 }
 
-impl Swap<'_> {
+impl<'a> Swap<'a> {
+    /// That of a word with a body, or of a removal.
+    pub fn of(path: &'a str, word: &'a Word, base: &'a Base) -> Self {
+        let (was, own) = (base.change.was(), base.change.is_own());
+        Self { path, was, txn: word.txn, time: base.time, own }
+    }
+
     /// Puts the staged file at the path, making missing directories.
     pub fn run(&self, fs: &dyn Fs, staged: &Staged) -> Result<Displaced, FsError> {
         // Which of the two is right can change under us as long as others touch the path.

@@ -6,7 +6,7 @@ use filepact_fs::{Access, Attrs, DocPath, FsError, Kind, Stat, parent_of};
 use filepact_journal::{Hash, Was};
 
 use crate::validate::{Validation, by_content, changed_lately};
-use crate::{Attributes, Change, CommitError, Holds, Live, Refusal, Seen, Stamped};
+use crate::{Attributes, Change, CommitError, Holds, Known, Live, Refusal, Seen, Stamped};
 
 /// A change that can be published.
 #[derive(Debug)]
@@ -77,13 +77,23 @@ impl Validation<'_> {
         // It is added to in place, so that it has to be open to us.
         drop(self.fs.open(path, Access::Append)?);
         let known = self.view.known(path);
-        let is_ours = known.as_ref().is_some_and(|known| known.time == stat.stamp.mtime);
-        let known =
-            known.filter(|known| known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)));
-        if known.is_none() && !is_ours && changed_lately(&stat.stamp, self.fs.now()) {
-            // What is added to is in no record: without it the addition is not what was committed.
-            self.sync(path)?;
+        let proves = |known: &Known| known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp));
+        let is_ours = |known: &Known| proves(known) || known.time == stat.stamp.mtime;
+        if !known.as_ref().is_some_and(is_ours) {
+            let holds = known.as_ref().filter(|known| !known.unread);
+            let holds = holds.and_then(|known| known.content.as_ref());
+            // Renamed, touched, or somebody else's: the content says whether it is ours.
+            if let Some(holds) = holds.filter(|holds| holds.len() == stat.stamp.size)
+                && let Some(hash) = self.recognised(path, holds)?
+            {
+                return Ok(was(stat, Some(hash)));
+            }
+            if changed_lately(&stat.stamp, self.fs.now()) {
+                // What is added to is in no record: without it the addition is not what was committed.
+                self.sync(path)?;
+            }
         }
+        let known = known.filter(proves);
         let hash = match (seen.and_then(Seen::hash), known.and_then(|known| known.content)) {
             (Some(hash), _) => Some(hash),
             (None, Some(holds)) => holds.hash(),
@@ -127,21 +137,28 @@ impl Validation<'_> {
         let Some(holds) = known.content else { return Ok(None) };
         let Some(stat) = stat else { return Ok(Some(by_content(&holds))) };
         if known.unread {
-            // Of several pieces no hash is known: whatever is displaced is not this.
-            return Ok(Some(by_content(&holds)));
+            // Whatever is displaced is not this.
+            return Ok(Some(Was { hash: None, ..by_content(&holds) }));
         }
         if known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)) {
             return Ok(Some(was(stat, holds.hash())));
         }
-        if let Live::Document { stat: now, taken, hash } = self.look(path)?
-            && self.is_same(path, &holds, hash)?
-        {
-            self.view.recognise(path, hash, Stamped { stamp: now.stamp, taken });
+        if let Some(hash) = self.recognised(path, &holds)? {
             return Ok(Some(was(stat, Some(hash))));
         }
         // The content alone tells the known version: an edit can have kept its inode and put its
         // time back.
         Ok(Some(by_content(&holds)))
+    }
+
+    /// The hash of the document, if it holds what is known of it; then its stamp is known as well.
+    fn recognised(&self, path: &DocPath, holds: &Holds) -> Result<Option<Hash>, CommitError> {
+        let Live::Document { stat, taken, hash } = self.look(path)? else { return Ok(None) };
+        if !self.is_same(path, holds, hash)? {
+            return Ok(None);
+        }
+        self.view.recognise(path, hash, Stamped { stamp: stat.stamp, taken });
+        Ok(Some(hash))
     }
 
     /// Whether the document, whose content has this hash, holds what is known of it.

@@ -40,7 +40,10 @@ impl Known {
         };
         match (holds.hash(), was.hash, self.stamp) {
             (Some(hash), Some(found), _) => hash == found,
-            (_, _, Some(Stamped { stamp, .. })) => (stamp.ino, stamp.mtime) == (was.ino, was.mtime),
+            // A checkpoint may have given it a new inode.
+            (_, _, Some(Stamped { stamp, .. })) => {
+                was.mtime == self.time || (stamp.ino, stamp.mtime) == (was.ino, was.mtime)
+            }
             (_, _, None) => was.mtime == self.time,
         }
     }
@@ -181,9 +184,14 @@ impl View {
     /// # Errors
     /// [`CommitError::Poisoned`] if `state` cannot be made out.
     pub fn is_lost(&self, path: &str, hash: Hash, mtime: Time) -> Result<bool, CommitError> {
-        let known = self.known(path).filter(|known| known.time == mtime);
-        let known = known.and_then(|known| known.content?.hash());
-        Ok(known.is_some_and(|known| known != hash) && self.read_state()?.state.failed)
+        let holds = match self.read().known.get(path) {
+            Some(Known { time, content: Some(holds), .. }) if *time == mtime => holds.clone(),
+            _ => return Ok(false),
+        };
+        if holds.hash() == Some(hash) || !self.read_state()?.state.failed {
+            return Ok(false);
+        }
+        Ok(!matches!(holds.is_at(&*self.fs, path)?, Some((true, _))))
     }
 
     /// How far the journal is taken in.
@@ -266,7 +274,6 @@ impl View {
         if let Some(known) = self.write().known.get_mut(path) {
             known.content = Some(Holds::whole(seen.stamp.size, Some(hash)));
             known.stamp = Some(seen);
-            known.unread = false;
         }
     }
 

@@ -156,6 +156,11 @@ impl Change {
             Self::Remove(remove) => remove.was.as_ref(),
         }
     }
+
+    /// Mode and owner are its own, whatever the document had.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Put(put) if put.own)
+    }
 }
 
 impl Word {

@@ -48,7 +48,8 @@ pub enum OnDisk {
     Short,
     /// Nothing, where there should be a document.
     Absent,
-    /// Another content under the word's own time: a write that the disk lost.
+    /// Another content under the word's own time: a write that the disk lost, or an edit that put the time
+    /// back.
     LostWrite,
     /// The version before, an earlier word, an empty file or zeros.
     Old,

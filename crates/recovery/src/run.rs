@@ -231,8 +231,7 @@ impl Run<'_> {
         let word = self.word(path).clone();
         let base = word.said.base.as_ref().expect("what is redone has a body, or goes");
         let at = self.names.swap(base.seq, base.time);
-        let own = word.said.put().is_some_and(|put| put.own);
-        let swap = Swap { path, was: base.change.was(), txn: word.txn, time: base.time, own };
+        let swap = Swap::of(path, &word, base);
         let Change::Put(put) = &base.change else {
             let displaced = remove_document(self.fs, path, &at)?;
             return self.settle(swap, &at, displaced, displace, None, report);

@@ -151,11 +151,12 @@ fn what_a_failed_sync_has_lost_is_not_read() {
     let (store, other) = (open(&sim), open(&sim));
     put(&store, "a.json", b"ours");
     put(&store, "b.json", b"ours");
+    store.append("a.json", ", and more").expect("it commits");
     fail(&sim, "sync", "a.json", errno::IO, false);
     other.checkpoint().expect_err("a sync fails");
-    assert_eq!(text(&store, "a.json").as_deref(), Some("ours"), "it is in the cache");
+    assert_eq!(text(&store, "a.json").as_deref(), Some("ours, and more"), "it is in the cache");
     sim.evict_all();
-    assert_ne!(read(&sim, "a.json").as_deref(), Some("ours"));
+    assert_ne!(read(&sim, "a.json").as_deref(), Some("ours, and more"));
     for handle in [&store, &other] {
         let error = handle.read_bytes("a.json").expect_err("it is lost");
         assert!(matches!(error, Error::Poisoned), "{error:?}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use filepact::{Durability, Error};
+use filepact_fs::Time;
 use filepact_simfs::{Damage, Fault, FaultKind, SimFs, When, errno};
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::INLINE_MAX;
@@ -412,4 +413,44 @@ fn an_edit_that_was_added_to_unread_is_rescued_by_recovery_too() {
         let kept = rescued(world);
         assert!(kept.iter().any(|body| body.starts_with(b"theirs")), "{}", world.dump());
     }
+}
+
+/// A document can be added to by whoever may write it; only its owner may give it a time. The append was
+/// committed and never published: nobody could commit or open again.
+#[test]
+fn a_document_that_may_be_given_no_time_is_added_to() {
+    let sim = prepared();
+    let store = open(&sim);
+    sim.write("log", b"theirs");
+    sim.advance(Duration::from_secs(61));
+    fail(&sim, "set_mtime", "log", errno::PERM, true);
+    store.append("log", ", ours").expect("it commits");
+    store.append("log", ", again").expect("it commits");
+    store.close().expect("nothing stands in the way");
+    let store = open(&sim);
+    assert_eq!(text(&store, "log").as_deref(), Some("theirs, ours, again"));
+    put(&store, "log", b"v2");
+    assert_eq!(rescued(&sim), Vec::<Vec<u8>>::new());
+}
+
+/// A large document keeps its time when it is renamed. An append by another process took it for an edit that
+/// nobody had read, and the next put moved it to `rescued/`.
+#[test]
+fn what_is_ours_and_bears_another_time_is_no_edit() {
+    let sim = prepared();
+    let (store, other) = (open(&sim), open(&sim));
+    put(&store, "a", &[b'x'; 3 * INLINE_MAX]);
+    sim.advance(Duration::from_secs(1));
+    store.rename("a", "log").expect("it is there");
+    other.append("log", "ours").expect("it commits");
+    put(&store, "log", b"v2");
+    assert_eq!(rescued(&sim), Vec::<Vec<u8>>::new());
+    // Nor is what somebody has touched.
+    put(&store, "log", b"v3");
+    store.append("log", "ours").expect("it commits");
+    let time = mtime(&sim, "log");
+    set_mtime(&sim, "log", Time(time.0 + 1_000_000_000));
+    store.append("log", "ours").expect("it commits");
+    put(&store, "log", b"v4");
+    assert_eq!(rescued(&sim), Vec::<Vec<u8>>::new());
 }
