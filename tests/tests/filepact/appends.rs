@@ -191,6 +191,8 @@ fn attack_22_what_another_program_adds_at_the_same_time_stays() {
     });
     let store = options().open_with(steps).expect("it opens");
     add(&store, "ours\n");
+    // So old that it is not synced before it is added to.
+    sim.advance(Duration::from_secs(61));
     add(&store, "more\n");
     assert_eq!(log(&sim), "first\nforeign\nours\nmore\n");
     let reader = open(&sim);

@@ -506,11 +506,20 @@ fn attack_32_a_slot_of_state_torn_by_a_kill_leaves_the_other() {
 
 #[test]
 fn attack_33_a_large_body_edited_through_its_document_keeps_the_edit() {
+    edited_through_its_document(false);
+    edited_through_its_document(true);
+}
+
+fn edited_through_its_document(puts_time_back: bool) {
     let sim = prepared();
     let store = open(&sim);
     put(&store, "a.json", &body("large", 1, 9_000));
     drop(store);
+    let time = mtime(&sim, "a.json");
     sim.write("a.json", b"edited in place");
+    if puts_time_back {
+        set_mtime(&sim, "a.json", time);
+    }
     sim.write_back_all();
     after_power_cuts(&sim, 64, |world, _| {
         assert_eq!(read(world, "a.json").as_deref(), Some("edited in place"));

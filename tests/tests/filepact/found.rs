@@ -152,6 +152,7 @@ fn an_edit_that_was_added_to_unread_and_replaced_unread_is_rescued() {
     assert!(tx.read_bytes("log").expect("it reads").is_some());
     tx.write_bytes("log", "v3").expect("a valid path");
     tx.commit().expect("it has read all of it");
+    assert_eq!(store.status().expect("it answers").counts.adopted, 1);
     assert_eq!(rescued(&sim), Vec::<Vec<u8>>::new());
     assert_eq!(read(&sim, "log").as_deref(), Some("v3"));
 }

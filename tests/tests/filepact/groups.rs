@@ -279,6 +279,24 @@ fn a_commit_that_waited_for_a_close_changes_nothing() {
     assert!(!folder.path().join("late").exists());
 }
 
+/// Who waits in line for the lock itself begins nothing in a store that was let go: somebody may recover it.
+#[test]
+fn who_waited_for_the_lock_through_a_close_does_not_get_it() {
+    let (_folder, store) = store();
+    let first = store.begin_exclusive(Duration::from_secs(10)).expect("nobody has it");
+    let (closes, waits) = (store.clone(), store);
+    let closing = thread::spawn(move || closes.close());
+    thread::sleep(Duration::from_millis(100));
+    let waiting = thread::spawn(move || {
+        waits.begin_exclusive(Duration::from_secs(10)).map(|tx| tx.rollback())
+    });
+    thread::sleep(Duration::from_millis(100));
+    first.rollback();
+    closing.join().expect("no panic").expect("it closes");
+    let answer = waiting.join().expect("no panic");
+    assert!(matches!(answer, Err(Error::Poisoned)), "{answer:?}");
+}
+
 /// The turnstile: who lets the lock go and wants it again comes after who has waited for it.
 #[test]
 fn who_waits_for_the_lock_gets_it_before_who_has_just_had_it() {

@@ -127,6 +127,14 @@ fn what_could_not_be_taken_back_is_swept_before_its_number_comes_again() {
     assert_eq!(staged(&sim).len(), 1, "the first could not be taken back");
     put(&store, "c.json", b"1");
     assert_eq!(staged(&sim), Vec::<String>::new());
+
+    // The group was staged whole, and could not be appended.
+    fail(&sim, "write", ".filepact/journal", errno::NOSPC, false);
+    fail(&sim, "unlink", "", errno::IO, false);
+    store.write("d.json", &1).expect_err("the journal has no room");
+    assert_eq!(staged(&sim).len(), 1, "it could not be taken back");
+    put(&store, "e.json", b"1");
+    assert_eq!(staged(&sim), Vec::<String>::new());
 }
 
 /// Attack 6: of the same length, by its time or by its inode.

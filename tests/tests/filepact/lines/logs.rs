@@ -20,6 +20,8 @@ fn a_document_that_may_not_be_written_is_not_added_to() {
     // So large that it is opened for nothing else.
     let before = body("a log", 1, 9_000);
     sim.write("log", &before);
+    // So old that it need not be synced.
+    sim.advance(Duration::from_secs(61));
     fail(&sim, "open", "log", errno::PERM, false);
     let said = store.append("log", "more\n");
     assert!(matches!(said, Err(Error::Io { .. })), "{said:?}");
