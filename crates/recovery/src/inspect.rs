@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use filepact_commit::{
-    Live, Mark, Opened, Stamped, are_there, hash_part, is_torn, look_past_links, open_past_links,
-    stage_body_path,
+    Live, Mark, Opened, STAGE, Stamped, are_there, hash_part, is_torn, look_past_links,
+    open_past_links, stage_body_path,
 };
 use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of};
 use filepact_journal::{
@@ -221,11 +221,23 @@ fn body_at(fs: &dyn Fs, put: &Put, time: Time, live: &Live) -> Result<BodyAt, Fs
     let hash = hash_part(&*fs.open(&staged, Access::Read)?, 0, put.len)?;
     Ok(if hash == put.hash {
         BodyAt::Staged
-    } else if stat.nlink > 1 && stat.stamp.mtime > time {
+    } else if stat.stamp.mtime > time && is_named_elsewhere(fs, &stat)? {
         BodyAt::Edited
     } else {
         BodyAt::Nowhere
     })
+}
+
+/// Whether a file in `stage/` has a name outside of it, by which others can edit it.
+fn is_named_elsewhere(fs: &dyn Fs, body: &Stat) -> Result<bool, FsError> {
+    let mut here = 0;
+    for entry in fs.list(STAGE)? {
+        let Some(name) = entry.name.to_str() else { continue };
+        here += u64::from(fs.stat(&stage_body_path(name))?.is_some_and(|stat| {
+            (stat.stamp.dev, stat.stamp.ino) == (body.stamp.dev, body.stamp.ino)
+        }));
+    }
+    Ok(body.nlink > here)
 }
 
 /// Equal by content; else, what kind of other content it is.

@@ -455,3 +455,21 @@ fn what_is_ours_and_bears_another_time_is_no_edit() {
     put(&store, "log", b"v4");
     assert_eq!(rescued(&sim), Vec::<Vec<u8>>::new());
 }
+
+/// A large body was cut short in `stage/`, where it had two names of ours and no other: that is nobody's edit.
+#[test]
+fn a_body_that_is_damaged_in_stage_is_not_taken_for_an_edit() {
+    let sim = prepared();
+    put(&open(&sim), "large", b"v1");
+    let dead = dies_before_swap(&sim, "large");
+    let mut tx = dead.begin().expect("it is open");
+    tx.write_bytes("large", [b'x'; 3 * INLINE_MAX]).expect("a valid path");
+    tx.commit().expect_err("it dies");
+    drop(dead);
+    let body = sim.tree().into_keys().find(|path| path.ends_with(".body")).expect("it is staged");
+    sim.advance(Duration::from_secs(1));
+    sim.write(&body, b"xxx");
+    let error = options().open_with(sim.actor()).expect_err("the body is damaged");
+    assert!(matches!(&error, Error::Unrecoverable { path, .. } if path == "large"), "{error:?}");
+    assert_eq!(read(&sim, "large").as_deref(), Some("v1"));
+}
