@@ -232,7 +232,8 @@ fn is_there(fs: &dyn Fs, file: &dyn File, appends: &[Added], at: usize) -> Resul
     let head =
         bytes.pieces(append.len.min(PIECE as u64 / 2)).next().transpose()?.unwrap_or_default();
     let finder = memchr::memmem::Finder::new(&head);
-    let mut window = vec![0; PIECE];
+    let rest = usize::try_from(end.saturating_sub(append.offset)).unwrap_or(PIECE);
+    let mut window = vec![0; rest.min(PIECE)];
     let mut offset = append.offset;
     while offset + append.len <= end {
         let read = read_full(file, &mut window, offset)?;

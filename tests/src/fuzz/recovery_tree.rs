@@ -577,6 +577,10 @@ fn kept(sim: &SimFs, before: &Tree, input: &Input, forged: bool, story: &dyn Fn(
         if forged || !matches!(input.before, Before::Death) {
             continue;
         }
+        // With nothing but zeros it looks as a lost write does, and nothing goes with it.
+        if content.iter().all(|byte| *byte == 0) {
+            continue;
+        }
         let versions = life.versions.get(path).map_or(&[][..], Vec::as_slice);
         let at = |content: Option<&Vec<u8>>| {
             versions.iter().rposition(|version| version.as_ref() == content)
