@@ -17,7 +17,7 @@ pub enum Op {
     Replace,
     /// Longer.
     Grow,
-    /// Shorter.
+    /// Shorter: the beginning of what it held.
     Shrink,
     /// Beyond `inline_max`.
     Large,
@@ -149,7 +149,10 @@ fn change(slot: &str, op: Op, number: usize, tree: &Tree) -> (String, Change) {
         Op::New => (format!("{slot}-new.json"), put(200)),
         Op::Replace => (present, put(len)),
         Op::Grow => (present, put(len + 700)),
-        Op::Shrink => (present, put(len / 2)),
+        Op::Shrink => match tree.get(&present) {
+            Some(held) => (present, Change::Put(held[..len / 2].to_vec())),
+            None => (present, put(len / 2)),
+        },
         Op::Large => (present, put(3 * INLINE_MAX)),
         Op::NewDir => (format!("new-{slot}/deep/{slot}.json"), put(250)),
         Op::Append => (present, Change::Append(body(slot, number, 80))),
@@ -169,7 +172,7 @@ fn change(slot: &str, op: Op, number: usize, tree: &Tree) -> (String, Change) {
     }
 }
 
-/// A body that no other document and no other transaction has, and no part of it is like another.
+/// A body that no other document and no other transaction makes, and no part of it is like another.
 pub fn body(slot: &str, number: usize, len: usize) -> Vec<u8> {
     let words = (0..).flat_map(|nth| format!("{slot} {number} {nth} ").into_bytes());
     words.take(len).collect()

@@ -257,7 +257,17 @@ fn compare(
         None => !appends.is_empty(),
     };
     if begins {
-        return Ok(if are_there(fs, &*fs.open(path, Access::Read)?, appends)? {
+        let file = fs.open(path, Access::Read)?;
+        // The version before may begin with the body of the word: one that cuts it short, and was added
+        // to since. A cache that is whole, and says that the word was published, shows no such version.
+        let is_before = put.is_some()
+            && !appends.is_empty()
+            && standing != Standing::Published
+            && !is_torn(fs, &*file, &word.said)?
+            && is_earlier(fs, path, (stat, hash), word)?;
+        return Ok(if is_before {
+            OnDisk::Old
+        } else if are_there(fs, &*file, appends)? {
             OnDisk::Equal
         } else if standing != Standing::Published || our_time {
             OnDisk::Short

@@ -462,6 +462,22 @@ fn a_log_that_was_removed_or_replaced_in_the_middle_is_made_of_what_is_added() {
     store.checkpoint().expect("it is no lost write");
 }
 
+/// Found by the fuzzer: the version before begins with the body that cuts it short, and what was added to
+/// that body was added to the whole version.
+#[test]
+fn a_log_that_was_cut_short_and_added_to_is_not_taken_for_the_version_before() {
+    for short in ["", "fir"] {
+        let sim = with_log();
+        let store = open(&sim);
+        put(&store, "log", short.as_bytes());
+        add(&store, "ours\n");
+        after_power_cuts(&sim, 2048, |world, store| {
+            assert_eq!(log(world), format!("{short}ours\n"), "{:?}", store.recovery_report());
+            assert_eq!(store.recovery_report().rescued, []);
+        });
+    }
+}
+
 #[test]
 fn a_version_that_a_power_cut_tore_is_nobodys_edit() {
     let sim = with_log();
