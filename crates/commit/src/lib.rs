@@ -84,7 +84,9 @@ pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepar
 pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};
 pub use request::{Attributes, Change, Committed, Request};
-pub use rescued::{Dropped, Rescued, drop_rescued, open_rescued, rescued_edits, secure_rescued};
+pub use rescued::{
+    Dropped, Rescued, drop_rescued, is_as_listed, open_rescued, rescued_edits, secure_rescued,
+};
 pub use rewrite::{Rewritten, rewrite};
 pub use stage::{Dress, StageNames, Staged, place, restage, stage_edited, stage_name_record};
 pub use turn::Turn;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use filepact_commit::{
-    Attributes, Change, Committed, Dropped, Refusal, drop_rescued, open_rescued, prepare_reader,
-    rescued_edits,
+    Attributes, Change, Committed, Dropped, Refusal, drop_rescued, is_as_listed, open_rescued,
+    prepare_reader, rescued_edits,
 };
 use filepact_fs::{DocPath, File, Kind};
 
@@ -164,7 +164,7 @@ impl Transaction {
         self.store.0.check_open()?;
         let shared = &self.store.0;
         let file = open(&self.store, edit)?;
-        let as_listed = |file: &dyn File| match edit.is_still(&file.stat()?) {
+        let as_listed = |file: &dyn File| match is_as_listed(edit, &file.stat()?) {
             true => Ok(()),
             false => Err(saved_again(edit)),
         };
