@@ -12,10 +12,10 @@ use crate::append::finish;
 use crate::live::{Opened, hash_part, open_document, read_steady};
 use crate::pins::Pins;
 use crate::publication::note_stamp;
-use crate::stage::{Dress, owner, place, stage_again};
+use crate::stage::{Dress, owner, place, stage_again, stage_edited};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, is_plainly_was,
+    CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, hash_file, is_plainly_was,
     remove_document, rescue, secure_rescued, settle_leftover, stage_body_path as in_stage,
     stage_name_record, sync_documents,
 };
@@ -124,9 +124,15 @@ fn bring(
     }
     let ids = Some((put.uid, put.gid));
     let dress = Dress { attrs: attrs.as_ref(), mode: Some(put.mode), ids, time: word.time };
-    let staged = stage_again(fs, &word.said, &dir, dress, at)?;
+    let edited = edited_body(fs, put)?.filter(|_| appends.is_empty());
+    let staged = match edited {
+        Some(name) => stage_edited(fs, name, &dir, at)?,
+        None => stage_again(fs, &word.said, &dir, dress, at)?,
+    };
     let displaced = swap.run(fs, &staged)?;
-    note_stamp(fs, view, path, &staged)?;
+    if edited.is_none() {
+        note_stamp(fs, view, path, &staged)?;
+    }
     displaced.settle(fs, &staged.at, swap, Some(&staged))
 }
 
@@ -145,6 +151,15 @@ fn carry_over(fs: &dyn Fs, at: &str, path: &str, put: &Put, time: Time) -> Resul
     }
     let attrs = fs.open(at, Access::Read)?.attrs()?;
     fs.open(path, Access::Read)?.set_attrs(&attrs)
+}
+
+/// The name of a large body that somebody has edited in place, by the path that its file had before a
+/// rename: no power cut lies between, so that nothing else has changed it.
+fn edited_body<'a>(fs: &dyn Fs, put: &'a Put) -> Result<Option<&'a str>, FsError> {
+    let Body::Staged(name) = &put.body else { return Ok(None) };
+    let file = fs.open(&in_stage(name), Access::Read)?;
+    let is_whole = file.stat()?.stamp.size == put.len && hash_file(&*file)? == put.hash;
+    Ok((!is_whole).then_some(name))
 }
 
 /// Whether the document begins with the body that its word says, or had it and was edited in place
