@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use filepact_fs::{Access, Fs, FsError, Kind, Time};
+use filepact_fs::{Access, Fs, FsError, Kind, Stat, Time};
 use filepact_journal::{Added, Base, Body, Change, Put, Word};
 
 use crate::append::finish;
@@ -83,16 +83,44 @@ impl Writer {
     /// Unlinks what was staged for groups that do not count, before their numbers come again: its
     /// names would belong to other records then.
     ///
-    /// Segments that were not born go with them. Large bodies stay: until the segment that voids it
+    /// Segments that were not born go with them, and what a rewrite has left is settled. Large bodies stay: until the segment that voids it
     /// is durable a group can come back, whole, with a power cut.
     pub(crate) fn sweep_void(&self, inner: &mut Inner) -> Result<(), FsError> {
         for name in names_in_stage(&*self.fs)? {
-            if stage_name_record(&name).is_some_and(|(seq, _)| seq > inner.state.committed.seq) {
-                self.fs.unlink(&in_stage(&name))?;
+            match stage_name_record(&name) {
+                Some((seq, _)) if seq > inner.state.committed.seq => {
+                    self.fs.unlink(&in_stage(&name))?;
+                }
+                Some(record) if record.0 <= inner.state.published.seq => {
+                    self.settle_rewritten(&name, record)?;
+                }
+                _ => {}
             }
         }
         inner.journal.sweep_unborn()?;
         inner.litter = false;
+        Ok(())
+    }
+
+    /// What a checkpoint that writes all to new inodes has left, which died or failed between a swap and
+    /// its end: every other swap up to *published* is settled. It is the document as it was, or our copy of
+    /// it; or an edit that slipped in before the swap, which the next checkpoint would sweep.
+    ///
+    /// Now, while the record in its name is still the last word on the document.
+    fn settle_rewritten(&self, name: &str, record: (u64, Time)) -> Result<(), FsError> {
+        let (fs, at) = (&*self.fs, in_stage(name));
+        let all = self.view.all_known();
+        let Some((path, known)) = all.iter().find(|(_, of)| (of.seq, of.time) == record) else {
+            return Ok(());
+        };
+        let (txn, time) = record;
+        let swap = Swap { path, was: None, txn, time, own: false };
+        let is_known = |_: &Stat, _| match &known.content {
+            Some(holds) => Ok(matches!(holds.is_at(fs, &at)?, Some((true, _)))),
+            None => Ok(false),
+        };
+        let rescued = settle_leftover(fs, &at, swap, None, is_known)?;
+        rescued.iter().for_each(|edit| self.counters.rescue(edit));
         Ok(())
     }
 }
