@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use filepact_fs::{Access, Fs, FsError, Kind, Stat, Time};
-use filepact_journal::{Added, Base, Body, Change, Put, Word};
+use filepact_journal::{Base, Body, Change, Put, Word};
 
 use crate::append::finish;
 use crate::live::{Opened, hash_part, open_document, read_steady};
@@ -15,9 +15,9 @@ use crate::publication::note_stamp;
 use crate::stage::{Dress, owner, place, stage_again, stage_edited};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, hash_file, is_plainly_was,
-    remove_document, rescue, secure_rescued, settle_leftover, stage_body_path as in_stage,
-    stage_name_record, sync_documents,
+    CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, hash_file, is_before_own,
+    is_plainly_was, remove_document, rescue, secure_rescued, settle_leftover,
+    stage_body_path as in_stage, stage_name_record, sync_documents,
 };
 
 impl Writer {
@@ -135,7 +135,7 @@ fn bring(
 ) -> Result<Option<Rescued>, FsError> {
     let (path, appends) = (swap.path, &word.said.appends);
     let put = match word.said.put() {
-        Some(put) if is_at_its_path(fs, path, put, appends)? => {
+        Some(put) if is_at_its_path(fs, path, put, word)? => {
             if !appends.is_empty() {
                 finish(fs, path, appends, word.time)?;
             }
@@ -144,12 +144,10 @@ fn bring(
         Some(put) => put,
         None => return remove_document(fs, path, &at)?.settle(fs, &at, swap, None),
     };
-    let (dir, mut attrs) = place(fs, path)?;
-    if let Some(attrs) = &mut attrs
-        && put.own
-    {
-        (attrs.mode, attrs.uid, attrs.gid) = (put.mode, put.uid, put.gid);
-    }
+    let (dir, attrs) = place(fs, path)?;
+    // Of a put that has its own no record knows the extended attributes: those of what stands there are
+    // somebody else's.
+    let attrs = attrs.filter(|_| !put.own);
     let ids = Some((put.uid, put.gid));
     let dress = Dress { attrs: attrs.as_ref(), mode: Some(put.mode), ids, time: word.time };
     let edited = edited_body(fs, put)?.filter(|_| appends.is_empty());
@@ -192,10 +190,11 @@ fn edited_body<'a>(fs: &dyn Fs, put: &'a Put) -> Result<Option<&'a str>, FsError
 
 /// Whether the document begins with the body that its word says, or had it and was edited in place
 /// since: a large body that shares its inode with its staged name.
-fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put, appends: &[Added]) -> Result<bool, FsError> {
+fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put, word: &Word) -> Result<bool, FsError> {
     let Opened::Document(file) = open_document(fs, path)? else { return Ok(false) };
     let stamp = file.stat()?.stamp;
-    if stamp.size == put.len || stamp.size > put.len && !appends.is_empty() {
+    let is_longer = stamp.size > put.len && !word.said.appends.is_empty();
+    if (stamp.size == put.len || is_longer) && !is_before_own(put, &stamp, word.time) {
         let read = read_steady(fs, &*file, |file| hash_part(file, 0, put.len))?;
         if read.content == put.hash {
             return Ok(true);

@@ -78,7 +78,7 @@ pub use live::{
     open_past_links, read_live, read_steady,
 };
 pub use mark::Mark;
-pub use outside::{is_plainly_was, rescue};
+pub use outside::{is_before_own, is_plainly_was, rescue};
 pub use pins::sweep_kept;
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};
 pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};

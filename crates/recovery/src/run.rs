@@ -232,10 +232,13 @@ impl Run<'_> {
             let displaced = remove_document(self.fs, path, &at)?;
             return self.settle(swap, &at, displaced, displace, None, report);
         };
-        let (dir, mut attrs) = place(self.fs, path)?;
+        let (dir, attrs) = place(self.fs, path)?;
+        // Of a put that has its own no record knows the extended attributes: those of what stands there
+        // are somebody else's.
+        let mut attrs = attrs.filter(|_| !put.own);
         let standing = self.document(path).facts.standing;
         if let Some(attrs) = &mut attrs
-            && (put.own || matches!(standing, Standing::Untrusted | Standing::Failed))
+            && matches!(standing, Standing::Untrusted | Standing::Failed)
         {
             // What a power cut has left of mode and owner proves no more than the content does.
             (attrs.mode, attrs.uid, attrs.gid) = (put.mode, put.uid, put.gid);

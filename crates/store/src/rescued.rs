@@ -149,7 +149,8 @@ impl Transaction {
     ///
     /// A crash leaves the edit where it was, or the document restored, or both; then it can be restored
     /// once more, or dropped. After any error of the commit it is where it was, also after
-    /// [`Error::Unpublished`]: then the document is restored as well.
+    /// [`Error::Unpublished`]: then the document is restored as well. Extended attributes are in no record: of
+    /// the edit's a crash may leave the document none, and it has never those of the document before.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the edit is not there any more; [`Error::Conflict`] if it was saved again
