@@ -109,6 +109,8 @@ impl Writer {
         Mark::Checkpoint.set(fs)?;
         if unfinished {
             let rewritten = self.rewrite_all(inner, &changed);
+            // What it may have left in `stage/` is settled before anything else is committed.
+            inner.litter |= rewritten.is_err();
             self.tell_of_failure(inner);
             rewritten?;
             // From here on our own mark stands for it.

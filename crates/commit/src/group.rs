@@ -1,8 +1,9 @@
 //! C5: from requests to records and staged files.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
-use filepact_fs::{Access, Fs, FsError, SyncKind, Time};
+use filepact_fs::{Access, DocPath, Fs, FsError, SyncKind, Time};
 use filepact_journal::{Append, Body, Commit, Put, RecordKind, Remove, Was};
 
 use crate::stage::{stage_bytes, stage_existing, stage_link};
@@ -30,6 +31,8 @@ pub(crate) struct StagedGroup {
     bodies: Vec<(u64, String)>,
     /// Where each document ends that is added to, by the seq of the record.
     ends: Vec<(u64, String, u64)>,
+    /// What C4 has synced for its members.
+    pub(crate) synced: RefCell<BTreeSet<DocPath>>,
     /// Something that was taken back still has a name in `stage/`.
     pub(crate) litter: bool,
     /// Something could not be staged: nothing more may be, under the time of this group.
@@ -47,6 +50,7 @@ impl StagedGroup {
             removals: HashMap::new(),
             bodies: Vec::new(),
             ends: Vec::new(),
+            synced: RefCell::default(),
             litter: false,
             spoiled: false,
         }

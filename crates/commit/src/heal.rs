@@ -5,19 +5,19 @@
 
 use std::collections::HashMap;
 
-use filepact_fs::{Access, Fs, FsError, Kind, Time};
-use filepact_journal::{Added, Base, Body, Change, Put, Word};
+use filepact_fs::{Access, Fs, FsError, Kind, Stat, Time};
+use filepact_journal::{Base, Body, Change, Put, Word};
 
 use crate::append::finish;
 use crate::live::{Opened, hash_part, open_document, read_steady};
 use crate::pins::Pins;
 use crate::publication::note_stamp;
-use crate::stage::{Dress, owner, place, stage_again};
+use crate::stage::{Dress, owner, place, stage_again, stage_edited};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, is_plainly_was,
-    remove_document, rescue, secure_rescued, settle_leftover, stage_body_path as in_stage,
-    stage_name_record, sync_documents,
+    CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, hash_file, is_before_own,
+    is_plainly_was, remove_document, rescue, secure_rescued, settle_leftover,
+    stage_body_path as in_stage, stage_name_record, sync_documents,
 };
 
 impl Writer {
@@ -83,16 +83,44 @@ impl Writer {
     /// Unlinks what was staged for groups that do not count, before their numbers come again: its
     /// names would belong to other records then.
     ///
-    /// Segments that were not born go with them. Large bodies stay: until the segment that voids it
+    /// Segments that were not born go with them, and what a rewrite has left is settled. Large bodies stay: until the segment that voids it
     /// is durable a group can come back, whole, with a power cut.
     pub(crate) fn sweep_void(&self, inner: &mut Inner) -> Result<(), FsError> {
         for name in names_in_stage(&*self.fs)? {
-            if stage_name_record(&name).is_some_and(|(seq, _)| seq > inner.state.committed.seq) {
-                self.fs.unlink(&in_stage(&name))?;
+            match stage_name_record(&name) {
+                Some((seq, _)) if seq > inner.state.committed.seq => {
+                    self.fs.unlink(&in_stage(&name))?;
+                }
+                Some(record) if record.0 <= inner.state.published.seq => {
+                    self.settle_rewritten(&name, record)?;
+                }
+                _ => {}
             }
         }
         inner.journal.sweep_unborn()?;
         inner.litter = false;
+        Ok(())
+    }
+
+    /// What a checkpoint that writes all to new inodes has left, which died or failed between a swap and
+    /// its end: every other swap up to *published* is settled. It is the document as it was, or our copy of
+    /// it; or an edit that slipped in before the swap, which the next checkpoint would sweep.
+    ///
+    /// Now, while the record in its name is still the last word on the document.
+    fn settle_rewritten(&self, name: &str, record: (u64, Time)) -> Result<(), FsError> {
+        let (fs, at) = (&*self.fs, in_stage(name));
+        let all = self.view.all_known();
+        let Some((path, known)) = all.iter().find(|(_, of)| (of.seq, of.time) == record) else {
+            return Ok(());
+        };
+        let (txn, time) = record;
+        let swap = Swap { path, was: None, txn, time, own: false };
+        let is_known = |_: &Stat, _| match &known.content {
+            Some(holds) => Ok(matches!(holds.is_at(fs, &at)?, Some((true, _)))),
+            None => Ok(false),
+        };
+        let rescued = settle_leftover(fs, &at, swap, None, is_known)?;
+        rescued.iter().for_each(|edit| self.counters.rescue(edit));
         Ok(())
     }
 }
@@ -107,7 +135,7 @@ fn bring(
 ) -> Result<Option<Rescued>, FsError> {
     let (path, appends) = (swap.path, &word.said.appends);
     let put = match word.said.put() {
-        Some(put) if is_at_its_path(fs, path, put, appends)? => {
+        Some(put) if is_at_its_path(fs, path, put, word)? => {
             if !appends.is_empty() {
                 finish(fs, path, appends, word.time)?;
             }
@@ -116,17 +144,21 @@ fn bring(
         Some(put) => put,
         None => return remove_document(fs, path, &at)?.settle(fs, &at, swap, None),
     };
-    let (dir, mut attrs) = place(fs, path)?;
-    if let Some(attrs) = &mut attrs
-        && put.own
-    {
-        (attrs.mode, attrs.uid, attrs.gid) = (put.mode, put.uid, put.gid);
-    }
+    let (dir, attrs) = place(fs, path)?;
+    // Of a put that has its own no record knows the extended attributes: those of what stands there are
+    // somebody else's.
+    let attrs = attrs.filter(|_| !put.own);
     let ids = Some((put.uid, put.gid));
     let dress = Dress { attrs: attrs.as_ref(), mode: Some(put.mode), ids, time: word.time };
-    let staged = stage_again(fs, &word.said, &dir, dress, at)?;
+    let edited = edited_body(fs, put)?.filter(|_| appends.is_empty());
+    let staged = match edited {
+        Some(name) => stage_edited(fs, name, &dir, at)?,
+        None => stage_again(fs, &word.said, &dir, dress, at)?,
+    };
     let displaced = swap.run(fs, &staged)?;
-    note_stamp(fs, view, path, &staged)?;
+    if edited.is_none() {
+        note_stamp(fs, view, path, &staged)?;
+    }
     displaced.settle(fs, &staged.at, swap, Some(&staged))
 }
 
@@ -147,12 +179,22 @@ fn carry_over(fs: &dyn Fs, at: &str, path: &str, put: &Put, time: Time) -> Resul
     fs.open(path, Access::Read)?.set_attrs(&attrs)
 }
 
+/// The name of a large body that somebody has edited in place, by the path that its file had before a
+/// rename: no power cut lies between, so that nothing else has changed it.
+fn edited_body<'a>(fs: &dyn Fs, put: &'a Put) -> Result<Option<&'a str>, FsError> {
+    let Body::Staged(name) = &put.body else { return Ok(None) };
+    let file = fs.open(&in_stage(name), Access::Read)?;
+    let is_whole = file.stat()?.stamp.size == put.len && hash_file(&*file)? == put.hash;
+    Ok((!is_whole).then_some(name))
+}
+
 /// Whether the document begins with the body that its word says, or had it and was edited in place
 /// since: a large body that shares its inode with its staged name.
-fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put, appends: &[Added]) -> Result<bool, FsError> {
+fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put, word: &Word) -> Result<bool, FsError> {
     let Opened::Document(file) = open_document(fs, path)? else { return Ok(false) };
     let stamp = file.stat()?.stamp;
-    if stamp.size == put.len || stamp.size > put.len && !appends.is_empty() {
+    let is_longer = stamp.size > put.len && !word.said.appends.is_empty();
+    if (stamp.size == put.len || is_longer) && !is_before_own(put, &stamp, word.time) {
         let read = read_steady(fs, &*file, |file| hash_part(file, 0, put.len))?;
         if read.content == put.hash {
             return Ok(true);

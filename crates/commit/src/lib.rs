@@ -78,13 +78,15 @@ pub use live::{
     open_past_links, read_live, read_steady,
 };
 pub use mark::Mark;
-pub use outside::{is_plainly_was, rescue};
+pub use outside::{is_before_own, is_plainly_was, rescue};
 pub use pins::sweep_kept;
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};
 pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};
 pub use request::{Attributes, Change, Committed, Request};
-pub use rescued::{Dropped, Rescued, drop_rescued, open_rescued, rescued_edits, secure_rescued};
+pub use rescued::{
+    Dropped, Rescued, drop_rescued, is_as_listed, open_rescued, rescued_edits, secure_rescued,
+};
 pub use rewrite::{Rewritten, rewrite};
 pub use stage::{Dress, StageNames, Staged, place, restage, stage_edited, stage_name_record};
 pub use turn::Turn;

@@ -6,8 +6,8 @@
 
 use std::io;
 
-use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, SyncKind, Time, parent_of};
-use filepact_journal::Was;
+use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stamp, Stat, SyncKind, Time, parent_of};
+use filepact_journal::{Put, Was};
 
 use crate::durable::stands;
 use crate::{RESCUED, Rescued, look};
@@ -36,6 +36,12 @@ pub fn is_plainly_was(
         Some(hash) => Ok(look(fs, at)?.hash() == Some(hash)),
         None => Ok(same_stamp),
     }
+}
+
+/// Whether this is the document that a put replaces which has attributes of its own, and not what it makes:
+/// the content alone does not tell the two apart where both hold the same.
+pub fn is_before_own(put: &Put, stamp: &Stamp, time: Time) -> bool {
+    put.own && stamp.mtime != time && put.was.as_ref().is_some_and(|was| was.ino == stamp.ino)
 }
 
 /// Moves what lies at `at` to `rescued/`, durably.

@@ -10,7 +10,7 @@ use filepact_journal::{Base, Hash, Was, Word};
 
 use crate::outside::make_parents;
 use crate::stage::owner;
-use crate::{Rescued, Staged, hash_file, is_plainly_was, rescue};
+use crate::{Live, Rescued, Staged, hash_file, is_plainly_was, look_past_links, rescue};
 
 /// One document on its way, with what its record says.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +167,7 @@ pub fn settle_leftover(
     let ours = match found {
         Some(found) if own == Some(found) => true,
         _ if is_plainly_was(fs, at, &stat, swap.was, swap.time)? => true,
-        Some(found) => is_ours(&stat, found)?,
+        Some(found) => is_document_as_well(fs, swap.path, &stat, found)? || is_ours(&stat, found)?,
         None => false,
     };
     if !ours {
@@ -175,6 +175,17 @@ pub fn settle_leftover(
     }
     fs.unlink(at)?;
     Ok(None)
+}
+
+/// Whether what lies in `stage/` can go without a loss: a further name of the document, which a swap
+/// without a rename leaves between its two halves, so that in `rescued/` it would change with the
+/// document; or a file of the same content.
+fn is_document_as_well(fs: &dyn Fs, path: &str, stat: &Stat, found: Hash) -> Result<bool, FsError> {
+    let Live::Document { stat: document, hash, .. } = look_past_links(fs, path)? else {
+        return Ok(false);
+    };
+    let is_same_file = (document.stamp.dev, document.stamp.ino) == (stat.stamp.dev, stat.stamp.ino);
+    Ok(is_same_file || hash == found)
 }
 
 /// Takes the document from its path to `at`; [`settle`] what lies there then.

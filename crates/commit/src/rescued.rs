@@ -45,11 +45,11 @@ impl Rescued {
         let inside = self.at.strip_prefix(RESCUED).and_then(|rest| rest.strip_prefix('/'));
         inside.and_then(|inside| inside.split('/').next()).unwrap_or_default()
     }
+}
 
-    /// Whether a file looks as this edit did when it was listed.
-    pub fn is_still(&self, stat: &Stat) -> bool {
-        (self.kind, self.size, self.modified) == (stat.kind, stat.stamp.size, stat.stamp.mtime)
-    }
+/// Whether a file looks as this edit did when it was listed.
+pub fn is_as_listed(edit: &Rescued, stat: &Stat) -> bool {
+    (edit.kind, edit.size, edit.modified) == (stat.kind, stat.stamp.size, stat.stamp.mtime)
 }
 
 /// What became of an edit that was to be dropped.
@@ -164,7 +164,7 @@ pub fn drop_rescued(fs: &dyn Fs, edit: &Rescued) -> Result<Dropped, FsError> {
     }
     match fs.stat(&edit.at)? {
         None => return Ok(Dropped::Gone),
-        Some(stat) if !edit.is_still(&stat) => return Ok(Dropped::Changed),
+        Some(stat) if !is_as_listed(edit, &stat) => return Ok(Dropped::Changed),
         Some(_) => {}
     }
     match fs.unlink(&edit.at) {

@@ -96,27 +96,16 @@ pub(crate) fn stage_existing(
     link(file, at)
 }
 
-/// Gives a body that lies in `stage/`, dressed, a further name for the swap.
-fn stage_body(fs: &dyn Fs, body: &str, at: String) -> Result<Staged, FsError> {
-    link(&*fs.open(&stage_body_path(body), Access::Read)?, at)
-}
-
-/// Stages a large body that somebody has edited in place, as it is now.
-pub fn stage_edited(
-    fs: &dyn Fs,
-    body: &str,
-    dir: &str,
-    dress: Dress<'_>,
-    at: String,
-) -> Result<Staged, FsError> {
-    match stage_body(fs, body, at.clone()) {
-        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
-            let from = stage_body_path(body);
-            let len = fs.stat(&from)?.map_or(0, |stat| stat.stamp.size);
-            stage_copy(fs, &from, len, dir, dress, at)
-        }
-        staged => staged,
-    }
+/// Stages a large body that somebody has edited in place, as it is now, with all that is its own.
+///
+/// A copy: the file itself may lie in `rescued/` by now, taken from the path that it had before a rename,
+/// and what is saved in the new document must not change it there.
+pub fn stage_edited(fs: &dyn Fs, body: &str, dir: &str, at: String) -> Result<Staged, FsError> {
+    let from = stage_body_path(body);
+    let file = fs.open(&from, Access::Read)?;
+    let (attrs, stamp) = (file.attrs()?, file.stat()?.stamp);
+    let dress = Dress { attrs: Some(&attrs), mode: None, ids: None, time: stamp.mtime };
+    stage_copy(fs, &from, stamp.size, dir, dress, at)
 }
 
 /// Stages a copy of `len` bytes of the file at `from` in a new file made in `dir`, synced.
@@ -146,7 +135,8 @@ pub(crate) fn stage_again(
 ) -> Result<Staged, FsError> {
     match said.put().map(|put| &put.body) {
         Some(Body::Staged(name)) if said.appends.is_empty() => {
-            match stage_body(fs, name, at.clone()) {
+            let file = fs.open(&stage_body_path(name), Access::Read)?;
+            match link(&*file, at.clone()) {
                 Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
                     restage(fs, said, dir, dress, at)
                 }

@@ -80,6 +80,7 @@ impl Writer {
             request: &request,
             mount: self.mount,
             inline_max: self.limits.inline_max,
+            synced: &group.synced,
         }
         .run()?;
         if request.changes.is_empty() {

@@ -90,7 +90,7 @@ impl Validation<'_> {
             }
             if changed_lately(&stat.stamp, self.fs.now()) {
                 // What is added to is in no record: without it the addition is not what was committed.
-                self.sync(path)?;
+                self.sync_once(path)?;
             }
         }
         let known = known.filter(proves);

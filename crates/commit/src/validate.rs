@@ -3,7 +3,8 @@
 //! A failure here costs nothing: nothing has been written. What passes is a [`Target`] for each
 //! change, and the outside edits that the transaction has read, to be adopted ahead of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use filepact_fs::{DocPath, Fs, FsError, Stamp, Stat, Time};
 use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
@@ -48,6 +49,8 @@ pub(crate) struct Validation<'a> {
     /// The mount of the root.
     pub(crate) mount: u64,
     pub(crate) inline_max: usize,
+    /// What was synced for earlier members of its group.
+    pub(crate) synced: &'a RefCell<BTreeSet<DocPath>>,
 }
 
 impl Validation<'_> {
@@ -143,7 +146,7 @@ impl Validation<'_> {
             (None, Seen::Document { stamp: Some(Stamped { stamp, taken }), .. })
                 if changed_lately(stamp, *taken) =>
             {
-                self.sync(path)?;
+                self.sync_once(path)?;
             }
             _ => {}
         }
@@ -214,7 +217,17 @@ impl Validation<'_> {
         Ok(Adopted { record, stamp: Some(stamp) })
     }
 
-    pub(crate) fn sync(&self, path: &DocPath) -> Result<(), FsError> {
+    /// Once for all members of a group: they were all taken before the first of them was validated, so
+    /// that none has seen what came after this sync.
+    pub(crate) fn sync_once(&self, path: &DocPath) -> Result<(), FsError> {
+        if !self.synced.borrow().contains(path) {
+            self.sync(path)?;
+            self.synced.borrow_mut().insert(path.clone());
+        }
+        Ok(())
+    }
+
+    fn sync(&self, path: &DocPath) -> Result<(), FsError> {
         Mark::around(self.fs, || sync_documents(self.fs, std::iter::once(path.as_str())))
     }
 

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use filepact_fs::{Access, File, Fs, FsError, read_full, write_all};
 use serde::{Deserialize, Serialize};
 
-use crate::line::{from_json, join, push_line, unwrap_line};
+use crate::line::{from_json, push_line, to_json, unwrap_line};
 use crate::{Chain, Position};
 
 const STATE: &str = ".filepact/state";
@@ -30,7 +30,7 @@ const SLOT_OFFSETS: [u64; 2] = [0, 4096];
 const PADDING: u8 = b'\n';
 
 /// What was known last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The boot in which this was written.
     pub boot: String,
@@ -107,11 +107,12 @@ struct Decoded {
     slot: Option<Slot>,
 }
 
-/// One slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One slot: what it says of itself, then the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Slot {
     counter: u64,
     ino: u64,
+    #[serde(flatten)]
     state: State,
 }
 
@@ -258,18 +259,10 @@ fn newest(slots: &[Option<Slot>; 2], counts: impl Fn(&Slot) -> bool) -> Option<u
     counters.max().map(|(_, at)| at)
 }
 
-/// What a slot says of itself, before the state.
-#[derive(Serialize)]
-struct Head {
-    counter: u64,
-    ino: u64,
-}
-
 /// The bytes of a slot; `None` if it does not fit.
 fn encode(slot: &Slot) -> Option<Vec<u8>> {
-    let rec = join(&Head { counter: slot.counter, ino: slot.ino }, &slot.state);
     let mut bytes = Vec::with_capacity(SLOT_BYTES);
-    push_line(&mut bytes, &rec);
+    push_line(&mut bytes, &to_json(slot));
     if bytes.len() > SLOT_BYTES {
         return None;
     }
@@ -281,30 +274,7 @@ fn encode(slot: &Slot) -> Option<Vec<u8>> {
 fn decode(bytes: &[u8]) -> Option<Slot> {
     let end = bytes.iter().position(|byte| *byte == PADDING)?;
     let rec = unwrap_line(&bytes[..end]).ok()?;
-    from_json::<Fields>(rec).ok().map(Slot::from)
-}
-
-/// [`Head`] and [`State`], read in one go.
-#[derive(Deserialize)]
-struct Fields {
-    counter: u64,
-    ino: u64,
-    boot: String,
-    mount: Option<u64>,
-    synced: u64,
-    committed: Mark,
-    published: Mark,
-    holder: Option<u32>,
-    failed: bool,
-}
-
-impl From<Fields> for Slot {
-    fn from(fields: Fields) -> Self {
-        let Fields { counter, ino, boot, mount, synced, committed, published, holder, failed } =
-            fields;
-        let state = State { boot, mount, synced, committed, published, holder, failed };
-        Self { counter, ino, state }
-    }
+    from_json(rec).ok()
 }
 
 #[cfg(test)]
@@ -358,6 +328,20 @@ mod tests {
             ..state(1)
         };
         assert!(encode(&Slot { counter: far, ino: u64::MAX, state }).is_some());
+    }
+
+    /// Bytes on disk are published: the order of the fields too.
+    #[test]
+    fn a_slot_is_written_as_the_reference_says() {
+        let bytes = encode(&Slot { counter: 9, ino: 3, state: state(77) }).unwrap();
+        let line = std::str::from_utf8(&bytes).unwrap().trim_end();
+        let mark =
+            r#"{"segment":1,"offset":200,"seq":77,"chain":"07070707070707070707070707070707"}"#;
+        let rec = format!(
+            r#"{{"counter":9,"ino":3,"boot":"0b7a2b4e-8c1c-4b8e-9d7c-2f6d1b0c9a55","mount":2147483700,"synced":77,"committed":{mark},"published":{mark},"holder":4711,"failed":false}}"#
+        );
+        let crc = crc32fast::hash(rec.as_bytes());
+        assert_eq!(line, format!(r#"{{"crc":"{crc:08x}","rec":{rec}}}"#));
     }
 
     #[test]

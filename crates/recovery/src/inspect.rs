@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use filepact_commit::{
-    Live, Mark, Opened, STAGE, Stamped, are_there, hash_part, is_torn, look_past_links,
-    open_past_links, stage_body_path,
+    Live, Mark, Opened, STAGE, Stamped, are_there, hash_part, is_before_own, is_torn,
+    look_past_links, open_past_links, stage_body_path,
 };
 use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of};
 use filepact_journal::{
@@ -158,7 +158,15 @@ fn inspect_document(
         Live::Absent if body == BodyAt::Removed => OnDisk::Equal,
         Live::Absent => OnDisk::Absent,
         Live::Other(_) => OnDisk::NotAFile,
-        Live::Document { stat, hash, .. } => compare(fs, path, (stat, *hash), word, standing)?,
+        Live::Document { stat, hash, .. } => {
+            let disk = compare(fs, path, (stat, *hash), word, standing)?;
+            let is_before = word.said.put().is_some_and(|put| {
+                matches!(body, BodyAt::Journal | BodyAt::Staged)
+                    && is_before_own(put, &stat.stamp, word.time)
+            });
+            let is_old = standing != Standing::Published && is_before;
+            if disk == OnDisk::Equal && is_old { OnDisk::Old } else { disk }
+        }
     };
     let (stamp, hash) = match live {
         Live::Document { stat, taken, hash } => {

@@ -185,14 +185,10 @@ impl Run<'_> {
             };
             let word = self.inspection.words.get(path);
             let swap = Swap { path, was, txn, time, own: false };
-            // A power cut also leaves what was never whole; and what the document holds as well can
-            // go without a loss.
-            let is_ours = |stat: &Stat, found| {
-                Ok(look_past_links(self.fs, path)?.hash() == Some(found)
-                    || match word {
-                        Some(word) => is_earlier(self.fs, &at, (stat, found), word)?,
-                        None => false,
-                    })
+            // A power cut also leaves what was never whole.
+            let is_ours = |stat: &Stat, found| match word {
+                Some(word) => is_earlier(self.fs, &at, (stat, found), word),
+                None => Ok(false),
             };
             match settle_leftover(self.fs, &at, swap, hash, is_ours)? {
                 None => report.swept += 1,
@@ -236,10 +232,13 @@ impl Run<'_> {
             let displaced = remove_document(self.fs, path, &at)?;
             return self.settle(swap, &at, displaced, displace, None, report);
         };
-        let (dir, mut attrs) = place(self.fs, path)?;
+        let (dir, attrs) = place(self.fs, path)?;
+        // Of a put that has its own no record knows the extended attributes: those of what stands there
+        // are somebody else's.
+        let mut attrs = attrs.filter(|_| !put.own);
         let standing = self.document(path).facts.standing;
         if let Some(attrs) = &mut attrs
-            && (put.own || matches!(standing, Standing::Untrusted | Standing::Failed))
+            && matches!(standing, Standing::Untrusted | Standing::Failed)
         {
             // What a power cut has left of mode and owner proves no more than the content does.
             (attrs.mode, attrs.uid, attrs.gid) = (put.mode, put.uid, put.gid);
@@ -252,7 +251,7 @@ impl Run<'_> {
         };
         let edited = self.document(path).facts.body == BodyAt::Edited;
         let staged = match &put.body {
-            Body::Staged(name) if edited => stage_edited(self.fs, name, &dir, dress, at)?,
+            Body::Staged(name) if edited => stage_edited(self.fs, name, &dir, at)?,
             _ => restage(self.fs, &word.said, &dir, dress, at)?,
         };
         let displaced = swap.run(self.fs, &staged)?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use filepact_commit::{
-    Attributes, Change, Committed, Dropped, Refusal, drop_rescued, open_rescued, prepare_reader,
-    rescued_edits,
+    Attributes, Change, Committed, Dropped, Refusal, drop_rescued, is_as_listed, open_rescued,
+    prepare_reader, rescued_edits,
 };
 use filepact_fs::{DocPath, File, Kind};
 
@@ -149,7 +149,8 @@ impl Transaction {
     ///
     /// A crash leaves the edit where it was, or the document restored, or both; then it can be restored
     /// once more, or dropped. After any error of the commit it is where it was, also after
-    /// [`Error::Unpublished`]: then the document is restored as well.
+    /// [`Error::Unpublished`]: then the document is restored as well. Extended attributes are in no record: of
+    /// the edit's a crash may leave the document none, and it has never those of the document before.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the edit is not there any more; [`Error::Conflict`] if it was saved again
@@ -164,7 +165,7 @@ impl Transaction {
         self.store.0.check_open()?;
         let shared = &self.store.0;
         let file = open(&self.store, edit)?;
-        let as_listed = |file: &dyn File| match edit.is_still(&file.stat()?) {
+        let as_listed = |file: &dyn File| match is_as_listed(edit, &file.stat()?) {
             true => Ok(()),
             false => Err(saved_again(edit)),
         };

@@ -1,7 +1,7 @@
 //! Failed syncs, and deaths in checkpoints and recoveries, beside others: told to all, or proved anew.
 
 use std::io::Read;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use filepact::Error;
 use filepact_simfs::errno;
@@ -9,7 +9,7 @@ use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, commit, dies_before, dies_before_swap, fail, put, read, staged, text,
+    STRICT, commit, dies, dies_before, dies_before_swap, fail, put, read, staged, text,
 };
 
 /// Attack 15: a checkpointer dies with the error of a sync that nobody else will be told of.
@@ -101,6 +101,64 @@ fn an_edit_that_a_checkpoint_writes_anew_is_not_taken_for_a_lost_write() {
     drop(alive);
     drop(open(&sim));
     assert_eq!(read(&sim, "a.json").as_deref(), Some("edited by hand"));
+}
+
+/// An edit slips in before the swap of a checkpoint that writes all to new inodes, and its rescue finds no
+/// room, or its process dies before it: the next checkpoint swept it.
+#[test]
+fn an_edit_that_such_a_checkpoint_displaced_and_did_not_rescue_is_not_swept() {
+    let is_rescue = |op: &str, on: &str| op == "make_dir" && on.starts_with(".filepact/rescued/");
+    let cases = [(true, false), (false, false), (false, true)];
+    let cases = cases.into_iter().flat_map(|(dies, same)| [true, false].map(|c| (dies, same, c)));
+    for (dies_there, same_handle, commits_then) in cases {
+        let sim = prepared();
+        let other = open(&sim);
+        put(&other, "a.json", b"v2");
+        let dead = dies_before(&sim, options(), "sync", "a.json", 1);
+        dead.checkpoint().expect_err("it dies");
+        let (outside, edited) = (sim.clone(), AtomicBool::new(false));
+        let store = dies(&sim, options(), move |op, on| {
+            let is_swap = op == "rename" && on.ends_with("-> a.json");
+            if is_swap && !edited.swap(true, Ordering::SeqCst) {
+                outside.write("a.json", b"theirs");
+            }
+            dies_there && is_rescue(op, on)
+        });
+        fail(&sim, "sync_dir", ".filepact/rescued/", errno::NOSPC, false);
+        store.checkpoint().expect_err("the edit is not rescued");
+        sim.clear_faults();
+        let next = if same_handle { store } else { other };
+        let about = format!("{dies_there} {same_handle} {commits_then} {}", sim.dump());
+        assert!(sim.tree().values().any(|body| body == b"theirs"), "it is displaced: {about}");
+        if commits_then {
+            put(&next, "a.json", b"v3");
+        }
+        next.checkpoint().expect("nothing fails any more");
+        let edits = next.rescued().expect("it can be listed");
+        let kept: Vec<_> = edits.iter().map(|edit| next.read_rescued(edit)).collect();
+        assert!(matches!(&kept[..], [Ok(body)] if body == b"theirs"), "{kept:?} {about}");
+        assert_eq!(edits[0].path, "a.json");
+        assert_eq!(staged(&sim), Vec::<String>::new());
+    }
+}
+
+/// It dies with our old file in `stage/`, and somebody edits the document then.
+#[test]
+fn what_a_dead_rewrite_has_left_of_ours_is_nobodys_edit() {
+    let sim = prepared();
+    let next = open(&sim);
+    put(&next, "a.json", b"v2");
+    let dead = dies_before(&sim, options(), "sync", "a.json", 1);
+    dead.checkpoint().expect_err("it dies");
+    let is_settling = |op: &str, on: &str| op == "unlink" && on.starts_with(".filepact/stage/");
+    let dead = dies(&sim, options(), is_settling);
+    dead.checkpoint().expect_err("it dies too");
+    assert_eq!(staged(&sim).len(), 1, "{:?}", staged(&sim));
+    sim.write("a.json", b"theirs");
+    put(&next, "b.json", b"v3");
+    assert_eq!(staged(&sim), Vec::<String>::new());
+    assert_eq!(next.rescued().expect("it can be listed"), []);
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("theirs"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use filepact::{Error, Store, Transaction};
 use filepact_fs::{Fs, Lock, LockKind, OsFs};
+use filepact_tests::crash::{options, prepared};
 use tempfile::TempDir;
 
 use crate::support::put;
@@ -260,6 +261,30 @@ fn attack_34_members_of_a_group_that_concern_each_other() {
 }
 
 /// A commit that waits while another thread closes the store never runs.
+/// A log that is not known to be ours and has just changed is synced in C4. So it was for each member of the
+/// group that added to it, and where time stamps are whole seconds that is so for every log.
+#[test]
+fn who_adds_to_somebody_elses_log_in_one_group_pays_one_sync() {
+    let sim = prepared();
+    let patient = options().lock_timeout(Duration::from_secs(60));
+    let store = patient.open_with(sim.actor()).expect("it opens");
+    sim.write("log", b"theirs");
+    let turn = store.begin_exclusive(Duration::ZERO).expect("nobody else has it");
+    sim.record();
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let store = store.clone();
+            scope.spawn(move || store.append("log", format!(" {number}")).expect("it commits"));
+            thread::sleep(Duration::from_millis(50));
+        }
+        turn.rollback();
+    });
+    let counts = store.status().expect("it answers").counts;
+    assert_eq!(counts.largest_group, 4, "they are one group");
+    let syncs = |call: &&String| call.starts_with("sync log");
+    assert_eq!(sim.call_log().iter().filter(syncs).count(), 1, "{:#?}", sim.call_log());
+}
+
 #[test]
 fn a_commit_that_waited_for_a_close_changes_nothing() {
     let (folder, store) = store();

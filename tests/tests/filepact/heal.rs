@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use filepact::{Error, Options};
@@ -301,6 +301,89 @@ fn a_large_body_that_was_edited_in_place_is_not_healed_over() {
     put(&alive, "y", b"1");
     assert_eq!(read(&sim, "large").as_deref(), Some("edited in place"));
     assert_eq!(alive.status().expect("it can be read").rescued, []);
+}
+
+/// Where there is no exchange and no rename that replaces nothing, a new document comes by a link and loses
+/// its name in `stage/` then. An edit in between is of both.
+#[test]
+fn an_edit_between_the_halves_of_a_swap_without_a_rename_is_at_its_path_alone() {
+    let is_swap_name = |on: &str| on.starts_with(".filepact/stage/") && !on.ends_with(".body");
+    for saved_again in [false, true] {
+        let sim = prepared();
+        // Between the looks at the two names the editor may save once more.
+        let (outside, looks) = (sim.clone(), AtomicU32::new(0));
+        let alive = dies(&sim, options(), move |op, on| {
+            if saved_again && op == "open" && (is_swap_name(on) || on == "large") {
+                let is_second = looks.load(Ordering::SeqCst) == 1 && on == "large";
+                looks.fetch_add(u32::from(is_second || is_swap_name(on)), Ordering::SeqCst);
+                if is_second {
+                    outside.write("large", b"saved again");
+                }
+            }
+            false
+        });
+        let dead = dies(&sim, options(), move |op, on| op == "unlink" && is_swap_name(on));
+        fail(&sim, "rename", "-> large", errno::INVAL, false);
+        commit(&dead, &[("large", &"large ".repeat(1_000))]).expect_err("it dies between the two");
+        sim.write("large", b"edited in place");
+        put(&alive, "y", b"1");
+        let expected = if saved_again { "saved again" } else { "edited in place" };
+        assert_eq!(read(&sim, "large").as_deref(), Some(expected));
+        assert_eq!(alive.rescued().expect("it can be listed"), []);
+        assert_eq!(staged(&sim).len(), 1, "{:?}", staged(&sim));
+    }
+}
+
+/// A large document is edited by its old path while it is being renamed: the edit goes along, and what is
+/// taken from the old path lies in `rescued/`. The two were one file.
+#[test]
+fn a_rescued_edit_does_not_change_with_the_document_that_it_went_along_with() {
+    for heals in [true, false] {
+        let sim = prepared();
+        let alive = open(&sim);
+        put(&alive, "a", &[b'x'; 10_000]);
+        let dead = dies_before_swap(&sim, "a");
+        let mut tx = dead.begin().expect("the store is open");
+        tx.rename("a", "b").expect("it is there");
+        tx.commit().expect_err("it dies");
+        drop(dead);
+        sim.advance(Duration::from_secs(1));
+        sim.write("a", b"theirs");
+        let store = if heals {
+            put(&alive, "y", b"1");
+            alive
+        } else {
+            drop(alive);
+            open(&sim)
+        };
+        assert_eq!((read(&sim, "a"), read(&sim, "b").as_deref()), (None, Some("theirs")));
+        sim.write("b", b"edited later");
+        let edits = store.rescued().expect("it can be listed");
+        assert_eq!(edits.len(), 1, "{heals} {edits:?}");
+        assert_eq!(store.read_rescued(&edits[0]).expect("it is there"), b"theirs", "{heals}");
+    }
+}
+
+/// Who healed it took it for its own, and the next checkpoint for a write that the disk has lost.
+#[test]
+fn an_edit_that_went_along_with_a_rename_that_was_healed_is_not_taken_for_ours() {
+    let sim = prepared();
+    let alive = open(&sim);
+    put(&alive, "a", &[b'x'; 10_000]);
+    let dead = dies_before_swap(&sim, "a");
+    let mut tx = dead.begin().expect("the store is open");
+    tx.rename("a", "b").expect("it is there");
+    tx.commit().expect_err("it dies");
+    sim.write("a", b"theirs");
+    sim.advance(Duration::from_secs(60));
+    put(&alive, "y", b"1");
+    let edit = alive.rescued().expect("it can be listed").remove(0);
+    alive.drop_rescued(&edit).expect("nobody wants it there");
+    alive.checkpoint().expect("an edit is no lost write");
+    sim.advance(Duration::from_secs(60));
+    put(&alive, "b", b"v2");
+    let edits = alive.rescued().expect("it can be listed");
+    assert!(edits.iter().any(|edit| edit.path == "b"), "{}", sim.dump());
 }
 
 #[test]

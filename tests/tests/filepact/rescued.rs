@@ -1,10 +1,11 @@
 //! What lies in `rescued/` is somebody's: restoring and dropping it loses nothing, whatever dies.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use filepact::{Durability, Error, Kind, Options, Rescued, Store, Version};
+use filepact_fs::{Access, Attrs, Fs};
 use filepact_simfs::{Fault, FaultKind, Grain, Profile, SimFs, When, errno};
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::INLINE_MAX;
@@ -401,6 +402,75 @@ fn a_restored_document_has_the_mode_of_the_edit_and_any_other_put_that_of_the_do
     let store = options().open_with(fs).expect("it opens");
     restore(&store, DOC).expect("it commits");
     assert_eq!(mode(&sim, DOC), 0o600);
+}
+
+/// The names of a file's extended attributes.
+fn xattrs(sim: &SimFs, path: &str) -> Vec<OsString> {
+    let file = sim.actor().open(path, Access::Read).expect("it is there");
+    file.attrs().expect("it has some").xattrs.into_iter().map(|(name, _)| name).collect()
+}
+
+fn set_xattr(sim: &SimFs, path: &str, name: &str) {
+    let file = sim.actor().open(path, Access::Write).expect("it is there");
+    let attrs = file.attrs().expect("it has some");
+    let xattrs = vec![(OsString::from(name), b"yes".to_vec())];
+    file.set_attrs(&Attrs { xattrs, ..attrs }).expect("nothing fails here");
+}
+
+/// No record knows extended attributes: who finished a restore after a crash gave the edit those of the
+/// document that it replaced, and where both held the same, the mode as well.
+#[test]
+fn a_restored_document_never_has_extended_attributes_of_the_one_before() {
+    for (large, same) in [(false, false), (false, true), (true, false), (true, true)] {
+        let theirs = if same { b"ours".to_vec() } else { theirs(large) };
+        let about = format!("large: {large}, the same content: {same}");
+        let sim = displaced(&theirs);
+        let inline_max = if large { 1 } else { INLINE_MAX };
+        let alive = options().inline_max(inline_max).open_with(sim.actor()).expect("it opens");
+        let edit = edit(&alive);
+        set_xattr(&sim, DOC, "user.ours");
+        set_xattr(&sim, &edit.at, "user.theirs");
+        sim.write_back_all();
+        sim.record();
+        restore(&alive, DOC).expect("nothing stands in the way");
+        assert_eq!(xattrs(&sim, DOC), ["user.theirs"], "{about}");
+        let judge = |world: &SimFs, about: &str| {
+            if mode(world, DOC) == 0o600 {
+                assert!(!xattrs(world, DOC).contains(&OsString::from("user.ours")), "{about}");
+            } else {
+                assert_eq!(xattrs(world, DOC), ["user.ours"], "{about}");
+            }
+            let is_restored = mode(world, DOC) == 0o600;
+            let is_listed = !edits(&open(world)).is_empty();
+            assert!(is_restored || is_listed, "{about}: neither\n{}", world.dump());
+        };
+        for moment in sim.recorded() {
+            let cuts = moment.world.power_cut(&STRICT, 12, 1).worlds;
+            for world in moment.world.process_death_variants().into_iter().chain(cuts) {
+                drop(open(&world));
+                judge(&world, &format!("{about}, at `{}`\n{}", moment.call, world.dump()));
+            }
+        }
+    }
+}
+
+/// The same, by who heals: of a large body the file is there, with all that is its own.
+#[test]
+fn a_restored_document_that_is_healed_has_no_extended_attributes_of_the_one_before() {
+    for (large, same) in [(false, false), (false, true), (true, false), (true, true)] {
+        let theirs = if same { b"ours".to_vec() } else { theirs(large) };
+        let options = options().inline_max(if large { 1 } else { INLINE_MAX });
+        let sim = displaced(&theirs);
+        let is_swap = |op: &str, on: &str| op == "rename" && on.ends_with(&format!("-> {DOC}"));
+        let (alive, dead) = (open(&sim), dies(&sim, options, is_swap));
+        set_xattr(&sim, DOC, "user.ours");
+        set_xattr(&sim, &edit(&alive).at, "user.theirs");
+        restore(&dead, DOC).expect_err("it dies");
+        put(&alive, "other", b"1");
+        assert_eq!((sim.read(DOC), mode(&sim, DOC)), (Some(theirs), 0o600));
+        let expected: &[&str] = if large { &["user.theirs"] } else { &[] };
+        assert_eq!(xattrs(&sim, DOC), expected, "large: {large}, the same content: {same}");
+    }
 }
 
 #[test]
