@@ -133,13 +133,17 @@ Examples:
   .
 
 Operations: begin, get, expect, put and append (json, text or base64), remove, rename (path, to),
-commit, rollback. `json` is written with its keys in order and its numbers as they are: indented by
+commit, rollback, watch. `json` is written with its keys in order and its numbers as they are: indented by
 put, as one line by append; `text` and `base64` are written as they are, unchecked.
 
 Without `begin` the whole input is one transaction, committed at its end and answered by one more
 line; one that was begun and not committed is dropped at the end. A failed line aborts its
 transaction: later lines answer `aborted` until `rollback` or a new `begin`. The exit code is that
-of the first failure.")]
+of the first failure.
+
+`watch` waits for the next transaction of anybody and answers it as `log` does, or `gap`; the next
+`watch` goes on from there. `since` (a transaction) begins elsewhere; after `seconds` without one the
+answer is `\"txn\":null`.")]
     Batch(BatchArgs),
 
     /// Show the transactions that the journal still holds, oldest first
@@ -148,6 +152,18 @@ Examples:
   filepact log
   filepact --json log | jq -r 'select(.outside) | .changes[].path'")]
     Log,
+
+    /// Show every transaction when it is committed, by whatever process
+    #[command(after_help = "\
+Examples:
+  filepact watch
+  filepact --json watch | while read -r txn; do ./rebuild; done
+  filepact watch --count 1 --seconds 60 && echo changed
+  filepact --json watch --since 17               # what came after transaction 17, and what comes
+
+Transactions come whole, in order, none twice. Where the journal does not reach back to where the watch
+was, it says `gap`: look at all documents anew. With `--count`, exit code 1 if the time is over first.")]
+    Watch(WatchArgs),
 
     /// Show the store at a glance
     #[command(after_help = "\
@@ -396,6 +412,21 @@ pub(crate) struct MvArgs {
 
     #[command(flatten)]
     pub(crate) note: NoteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Begin with what was committed after this transaction; with what comes from now on by default
+    #[arg(long, value_name = "TXN")]
+    pub(crate) since: Option<u64>,
+
+    /// End after so many
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+
+    /// End after this time
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) seconds: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod args;
 mod batch;
 mod body;
 mod demo;
+mod event;
 mod failure;
 mod output;
 mod pretty;

@@ -38,6 +38,7 @@ mod heal;
 mod holds;
 mod layout;
 mod list;
+mod listener;
 mod live;
 mod mark;
 mod outside;
@@ -73,6 +74,7 @@ pub use layout::{
     create_layout, ensure_layout, stage_body_path,
 };
 pub use list::{Listing, list};
+pub use listener::{Heard, Listener};
 pub use live::{
     Live, Opened, Steady, hash_file, hash_part, look, look_past_links, open_document,
     open_past_links, read_live, read_steady,

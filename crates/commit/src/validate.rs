@@ -26,12 +26,7 @@ pub(crate) struct Adopted {
 impl Adopted {
     /// The document.
     pub(crate) fn path(&self) -> &str {
-        match &self.record {
-            RecordKind::Put(put) => &put.path,
-            RecordKind::Remove(remove) => &remove.path,
-            RecordKind::Append(append) => &append.path,
-            RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => "",
-        }
+        self.record.path().unwrap_or_default()
     }
 }
 

@@ -173,6 +173,10 @@ impl View {
         }
     }
 
+    pub(crate) fn fs(&self) -> Arc<dyn Fs> {
+        Arc::clone(&self.fs)
+    }
+
     /// What `state` says now.
     pub(crate) fn read_state(&self) -> Result<Reading, CommitError> {
         self.state.read()?.ok_or(CommitError::Poisoned)

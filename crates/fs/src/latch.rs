@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::{Access, Attrs, Entry, Facts, File, Fs, FsError, LatchTripped, Lock, LockKind};
-use crate::{Rename, Result, Stat, SyncKind, Time};
+use crate::{Access, Attrs, Entry, Facts, File, Fs, FsError, LatchTripped, Listening, Lock};
+use crate::{LockKind, Rename, Result, Stat, SyncKind, Time};
 
 /// A file system that changes nothing more once a sync has failed.
 ///
@@ -164,6 +164,10 @@ impl Fs for Latched {
         patience: Duration,
     ) -> Result<Option<Box<dyn Lock>>> {
         self.inner.lock(path, kind, patience)
+    }
+
+    fn listen(&self, path: &str) -> Result<Option<Box<dyn Listening>>> {
+        self.inner.listen(path)
     }
 }
 

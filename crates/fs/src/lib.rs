@@ -34,6 +34,7 @@ mod facts;
 mod file;
 mod io;
 mod latch;
+mod listen;
 mod lock;
 mod open;
 mod os;
@@ -49,5 +50,7 @@ pub use latch::Latched;
 pub use os::OsFs;
 pub use path::{DocPath, InvalidPath, is_reserved, parent_of};
 pub use stamp::{InvalidTime, Kind, Stamp, Stat, Time};
-pub use traits::{Access, Attrs, Entry, Facts, File, Fs, Lock, LockKind, Rename, SyncKind};
+pub use traits::{
+    Access, Attrs, Entry, Facts, File, Fs, Listening, Lock, LockKind, Rename, SyncKind,
+};
 pub use unnamed::STAND_IN;

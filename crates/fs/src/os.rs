@@ -16,8 +16,10 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::beneath::Root;
 use crate::error::At;
 use crate::file::OsFile;
-use crate::{Access, Entry, Facts, File, Fs, Lock, LockKind, Rename, Result, Stat, Time};
-use crate::{direct, facts, lock, open, status, unnamed};
+use crate::{
+    Access, Entry, Facts, File, Fs, Listening, Lock, LockKind, Rename, Result, Stat, Time,
+};
+use crate::{direct, facts, listen, lock, open, status, unnamed};
 
 /// The file system below one directory, by way of Linux system calls (4.11 or newer).
 ///
@@ -171,6 +173,10 @@ impl Fs for OsFs {
     ) -> Result<Option<Box<dyn Lock>>> {
         let taken = lock::take(&self.root, path, kind, patience).at("lock", path)?;
         Ok(taken.map(|lock| Box::new(lock) as Box<dyn Lock>))
+    }
+
+    fn listen(&self, path: &str) -> Result<Option<Box<dyn Listening>>> {
+        listen::on(&self.root, path)
     }
 }
 

@@ -65,6 +65,13 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// the time ran out. The lock ends with its guard or with the process, never by age.
     fn lock(&self, path: &str, kind: LockKind, patience: Duration)
     -> Result<Option<Box<dyn Lock>>>;
+
+    /// Listens for writes to a file that exists, by any process of this machine, from now on; `None`
+    /// where the system cannot tell, so that the caller has to look for itself.
+    fn listen(&self, path: &str) -> Result<Option<Box<dyn Listening>>> {
+        let _ = path;
+        Ok(None)
+    }
 }
 
 /// An open file. Dropping it closes it.
@@ -105,6 +112,13 @@ pub trait File: Send + Sync + fmt::Debug {
 
 /// A held lock; dropping it lets it go.
 pub trait Lock: Send + Sync + fmt::Debug {}
+
+/// An ear at a file; dropping it ends that.
+pub trait Listening: Send + Sync + fmt::Debug {
+    /// Returns once the file was written since the last call returned, or since this was made; at the
+    /// latest after `patience`, and sometimes for nothing.
+    fn wait(&self, patience: Duration) -> Result<()>;
+}
 
 /// Where the root lies; what it is called by [`Fs::facts`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -78,5 +78,5 @@ pub use progress::Progress;
 pub use record::{Append, Body, Commit, Put, Record, RecordKind, Remove, Was};
 pub use scan::{Damage, Scan, ScanError, Tail, scan};
 pub use segment::{Header, JOURNAL_DIR, parse_segment_name, segment_name, segment_path};
-pub use state::{Mark, Reading, State, StateFile};
+pub use state::{Mark, Reading, STATE, State, StateFile};
 pub use words::{Added, Base, Change, Said, Word, Words};

@@ -35,6 +35,18 @@ pub enum RecordKind {
     },
 }
 
+impl RecordKind {
+    /// The path of the document that it changes.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Put(put) => Some(&put.path),
+            Self::Append(append) => Some(&append.path),
+            Self::Remove(remove) => Some(&remove.path),
+            Self::Commit(_) | Self::Checkpoint { .. } => None,
+        }
+    }
+}
+
 /// A document gets a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {

@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::line::{from_json, push_line, to_json, unwrap_line};
 use crate::{Chain, Position};
 
-const STATE: &str = ".filepact/state";
+/// Where `state` lies.
+pub const STATE: &str = ".filepact/state";
 const SLOT_BYTES: usize = 512;
 /// Apart, so that no page and no sector holds both.
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];

@@ -57,6 +57,7 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
         segments.iter().map(|Segment { first, bytes }| (*first, bytes.as_slice())).collect();
     let scan = scan(&borrowed, synced)?;
     drop(segments);
+    verify_paths(&scan)?;
 
     let failed =
         state.as_ref().is_some_and(|reading| reading.state.failed) || Mark::is_any_set(fs)?;
@@ -76,11 +77,6 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
 
     let mut documents = BTreeMap::new();
     for (path, word) in words.iter() {
-        // The journal knows paths as strings only; what it says is checked before it is believed.
-        DocPath::new(path).map_err(|error| RecoveryError::Refused {
-            path: path.to_owned(),
-            reason: format!("the journal names it, but {}", error.reason),
-        })?;
         let standing = match (failed, trusted) {
             (true, _) => Standing::Failed,
             (false, false) => Standing::Untrusted,
@@ -175,6 +171,18 @@ fn inspect_document(
         Live::Absent | Live::Other(_) => (None, None),
     };
     Ok(Inspected { facts: Facts { body, disk, standing }, stamp, hash })
+}
+
+/// The journal knows paths as strings only; what it says is checked before any of it is believed.
+fn verify_paths(scan: &Scan) -> Result<(), RecoveryError> {
+    let records = scan.groups.iter().flat_map(|group| &*group.records);
+    for path in records.filter_map(|record| record.kind.path()) {
+        DocPath::new(path).map_err(|error| RecoveryError::Refused {
+            path: path.to_owned(),
+            reason: format!("the journal names it, but {}", error.reason),
+        })?;
+    }
+    Ok(())
 }
 
 /// What was added to a document has to be what its records say, before the document is held against it.

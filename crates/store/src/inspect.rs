@@ -2,9 +2,9 @@
 
 use filepact_commit::{Counts, Live, look_past_links, rescued_edits};
 use filepact_fs::Time;
-use filepact_journal::{RecordKind, Scan, load, scan};
+use filepact_journal::{Group, RecordKind, load, scan};
 
-use crate::{Error, Rescued, Store};
+use crate::{Error, Rescued, Store, Version};
 
 /// A store at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +74,12 @@ pub struct LoggedChange {
 /// How a document was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoggedKind {
-    /// It got a body of this many bytes.
+    /// It got a body.
     Put {
         /// The length in bytes.
         len: u64,
+        /// What [`version`](Store::version) says of it since.
+        version: Version,
     },
     /// It got longer by this many bytes.
     Append {
@@ -119,7 +121,7 @@ impl Store {
         let bytes: Vec<(u64, &[u8])> =
             segments.iter().map(|segment| (segment.first, segment.bytes.as_slice())).collect();
         match scan(&bytes, Some(view.committed())) {
-            Ok(scan) => check.transactions = transactions(&scan).len(),
+            Ok(scan) => check.transactions = transactions(&scan.groups).count(),
             Err(error) => check.problems.push(error.to_string()),
         }
         let in_flight = view.in_flight();
@@ -156,29 +158,28 @@ impl Store {
     /// checkpoint.
     pub fn log(&self) -> Result<Vec<LoggedTransaction>, Error> {
         self.enter()?;
-        Ok(transactions(&self.0.writer.view().scan()?))
+        Ok(transactions(&self.0.writer.view().scan()?.groups).collect())
     }
 }
 
-fn transactions(scan: &Scan) -> Vec<LoggedTransaction> {
-    let mut logged = Vec::new();
-    for group in &scan.groups {
-        for (changes, commit, txn) in group.transactions() {
-            let changes = changes.iter().filter_map(|record| {
-                let (path, kind) = match &record.kind {
-                    RecordKind::Put(put) => (&put.path, LoggedKind::Put { len: put.len }),
-                    RecordKind::Append(append) => {
-                        (&append.path, LoggedKind::Append { len: append.len })
-                    }
-                    RecordKind::Remove(remove) => (&remove.path, LoggedKind::Remove),
-                    RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => return None,
-                };
-                Some(LoggedChange { path: path.clone(), kind })
-            });
-            let changes = changes.collect();
-            let (time, note, outside) = (commit.time, commit.note.clone(), commit.outside);
-            logged.push(LoggedTransaction { txn, time, note, outside, changes });
-        }
-    }
-    logged
+/// The transactions of these groups, in order.
+pub(crate) fn transactions(groups: &[Group]) -> impl Iterator<Item = LoggedTransaction> {
+    groups.iter().flat_map(Group::transactions).map(|(changes, commit, txn)| {
+        let changes = changes.iter().filter_map(|record| {
+            let (path, kind) = match &record.kind {
+                RecordKind::Put(put) => {
+                    (&put.path, LoggedKind::Put { len: put.len, version: Version(put.hash) })
+                }
+                RecordKind::Append(append) => {
+                    (&append.path, LoggedKind::Append { len: append.len })
+                }
+                RecordKind::Remove(remove) => (&remove.path, LoggedKind::Remove),
+                RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => return None,
+            };
+            Some(LoggedChange { path: path.clone(), kind })
+        });
+        let changes = changes.collect();
+        let (time, note, outside) = (commit.time, commit.note.clone(), commit.outside);
+        LoggedTransaction { txn, time, note, outside, changes }
+    })
 }

@@ -77,6 +77,7 @@ mod shared;
 mod store;
 mod transaction;
 mod version;
+mod watch;
 
 pub use content::Reader;
 pub use error::Error;
@@ -90,6 +91,7 @@ pub use rescued::Compared;
 pub use store::Store;
 pub use transaction::Transaction;
 pub use version::{InvalidVersion, Version};
+pub use watch::{Watch, Watched};
 
 /// The example of the README, so that it compiles and runs.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use filepact::{Error, LoggedKind, Store};
+use filepact::{Error, LoggedKind, Store, Version};
 use filepact_fs::{Access, Fs, LockKind, OsFs, write_all};
 use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{open, options, prepared};
@@ -63,9 +63,14 @@ fn an_append_makes_or_lengthens_a_document_and_keeps_its_inode() {
     let kinds = store.log().expect("it can be read").into_iter();
     let kinds: Vec<_> = kinds.flat_map(|logged| logged.changes).map(|change| change.kind).collect();
     let len = large.len() as u64;
+    let version = Version::of(b"one\n");
     assert_eq!(
         kinds[kinds.len() - 3..],
-        [LoggedKind::Put { len: 4 }, LoggedKind::Append { len: 4 }, LoggedKind::Append { len }]
+        [
+            LoggedKind::Put { len: 4, version },
+            LoggedKind::Append { len: 4 },
+            LoggedKind::Append { len }
+        ]
     );
     let check = store.check().expect("it can be checked");
     assert!(check.problems.is_empty() && check.outside_edits.is_empty(), "{check:?}");
@@ -86,7 +91,7 @@ fn a_transaction_sees_what_it_adds() {
         }
         assert_eq!(bytes.clone().unwrap_or_default(), read);
         let version = tx.version(path).expect("it can be read");
-        assert_eq!(version, bytes.as_deref().map(filepact::Version::of));
+        assert_eq!(version, bytes.as_deref().map(Version::of));
         bytes.map(|bytes| String::from_utf8(bytes).expect("text"))
     };
     let done = |outcome: Result<(), Error>| outcome.expect("a valid call");
@@ -283,7 +288,7 @@ fn attack_38_readers_see_an_append_that_is_not_at_its_path_yet() {
         for store in [&reads, &open(&sim)] {
             assert_eq!(text(store, "log"), Some(format!("{FIRST}{line}")));
             let version = store.version("log").expect("it can be read").expect("it is there");
-            assert_eq!(version, filepact::Version::of(format!("{FIRST}{line}").as_bytes()));
+            assert_eq!(version, Version::of(format!("{FIRST}{line}").as_bytes()));
         }
         // The next one heals, and adds.
         add(&alive, "more\n");

@@ -175,7 +175,7 @@ fn log(store: &Store) -> Vec<String> {
         }
         for change in txn.changes {
             line += &match change.kind {
-                LoggedKind::Put { len } => format!(", put {} {len}", change.path),
+                LoggedKind::Put { len, .. } => format!(", put {} {len}", change.path),
                 LoggedKind::Append { len } => format!(", append {} {len}", change.path),
                 LoggedKind::Remove => format!(", remove {}", change.path),
             };

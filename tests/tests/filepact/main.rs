@@ -56,3 +56,5 @@ mod serial;
 mod steps;
 /// What the tests on the simulated file system share.
 mod support;
+/// Whoever watches hears of every transaction.
+mod watch;

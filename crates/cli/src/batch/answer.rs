@@ -1,9 +1,10 @@
 //! One answer of a batch.
 
-use filepact::Committed;
+use filepact::{Committed, Watched};
 use serde::Serialize;
 
 use crate::body::Document;
+use crate::event::Event;
 
 /// What a line that succeeded is answered.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,16 @@ pub(super) enum Answer {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         rescued: Vec<Rescued>,
     },
+    Event {
+        ok: bool,
+        #[serde(flatten)]
+        event: Event,
+    },
+    /// Nothing was committed in time.
+    Quiet {
+        ok: bool,
+        txn: Option<u64>,
+    },
 }
 
 /// An edit of another program that the commit has displaced, and where it lies now.
@@ -32,6 +43,13 @@ pub(super) struct Rescued {
 impl Answer {
     pub(super) fn done() -> Self {
         Self::Done { ok: true }
+    }
+
+    pub(super) fn watched(watched: Option<Watched>) -> Self {
+        match watched {
+            Some(watched) => Self::Event { ok: true, event: watched.into() },
+            None => Self::Quiet { ok: true, txn: None },
+        }
     }
 
     /// After it is durable. A transaction that changed nothing has no number.

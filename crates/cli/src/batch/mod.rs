@@ -8,8 +8,9 @@ mod answer;
 mod request;
 
 use std::io::{BufRead, Write};
+use std::time::Duration;
 
-use filepact::{Store, Transaction};
+use filepact::{Store, Transaction, Watch};
 
 use self::answer::Answer;
 use self::request::Request;
@@ -28,8 +29,14 @@ pub(crate) fn run(
     mut output: impl Write,
     args: &NoteArgs,
 ) -> Result<u8, Failure> {
-    let mut batch =
-        Batch { store, note: args.note.clone(), state: State::Idle, explicit: false, line: 0 };
+    let mut batch = Batch {
+        store,
+        note: args.note.clone(),
+        state: State::Idle,
+        watch: None,
+        explicit: false,
+        line: 0,
+    };
     let mut exit = DONE;
     let mut answered = |outcome: Result<Answer, Failure>, line: u64| {
         let written = match outcome {
@@ -69,6 +76,8 @@ struct Batch<'a> {
     /// For every transaction that brings none of its own.
     note: Option<String>,
     state: State,
+    /// Goes on from one `watch` to the next.
+    watch: Option<Watch>,
     /// A `begin` was seen: from there on every transaction needs its own.
     explicit: bool,
     line: u64,
@@ -108,6 +117,7 @@ impl Batch<'_> {
             Request::Begin => self.begin(),
             Request::Rollback => self.rollback(),
             Request::Commit { note } => self.commit(note),
+            Request::Watch { since, patience } => self.watch(since, patience),
             Request::Get { path } => {
                 let bytes = self.open()?.tx.read_bytes(&path)?;
                 Ok(Answer::Document(Document::new(path, bytes)))
@@ -150,6 +160,18 @@ impl Batch<'_> {
         self.explicit = true;
         self.state = State::Open(Box::new(Open { tx: self.store.begin()?, changed: false }));
         Ok(Answer::done())
+    }
+
+    /// Beside the transaction, if one is open.
+    fn watch(&mut self, since: Option<u64>, patience: Duration) -> Result<Answer, Failure> {
+        if let Some(txn) = since {
+            self.watch = Some(self.store.watch_since(txn)?);
+        }
+        let watch = match &mut self.watch {
+            Some(watch) => watch,
+            none => none.insert(self.store.watch()?),
+        };
+        Ok(Answer::watched(watch.wait(patience)?))
     }
 
     fn rollback(&mut self) -> Result<Answer, Failure> {

@@ -1,6 +1,7 @@
 //! One line of a batch.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use filepact::{Version, check_json};
 use serde::de::{Deserialize, Deserializer, IgnoredAny};
@@ -22,6 +23,7 @@ pub(crate) enum Request {
     Rename { path: String, to: String },
     Commit { note: Option<String> },
     Rollback,
+    Watch { since: Option<u64>, patience: Duration },
 }
 
 /// Every line first says what it is; which other fields it may have depends on that.
@@ -86,6 +88,15 @@ struct Commit {
     note: Option<String>,
 }
 
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Watch {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    since: Option<u64>,
+    seconds: Option<f64>,
+}
+
 /// `"json":null` is a document that holds `null`.
 fn even_null<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -126,9 +137,16 @@ impl Request {
                 Self::Append { path, bytes }
             }
             "rename" => parse(line).map(|Rename { path, to, .. }| Self::Rename { path, to })?,
+            "watch" => {
+                let Watch { since, seconds, .. } = parse(line)?;
+                let patience = seconds.map(Duration::try_from_secs_f64).transpose();
+                let patience = patience.map_err(|error| usage(&format!("`seconds`: {error}")))?;
+                Self::Watch { since, patience: patience.unwrap_or(Duration::MAX) }
+            }
             other => {
                 return Err(usage(&format!(
-                    "unknown op `{}`; there are begin, get, expect, put, append, remove, rename, commit, rollback",
+                    "unknown op `{}`; there are begin, get, expect, put, append, remove, rename, commit, \
+                     rollback, watch",
                     other.escape_debug()
                 )));
             }
@@ -213,6 +231,11 @@ mod tests {
             (r#"{"op":"commit"}"#, Request::Commit { note: None }),
             (r#"{"op":"commit","note":"why"}"#, Request::Commit { note: Some("why".into()) }),
             (r#"{"op":"rollback"}"#, Request::Rollback),
+            (r#"{"op":"watch"}"#, Request::Watch { since: None, patience: Duration::MAX }),
+            (
+                r#"{"op":"watch","since":17,"seconds":0.5}"#,
+                Request::Watch { since: Some(17), patience: Duration::from_millis(500) },
+            ),
         ] {
             assert_eq!(Request::parse(line.as_bytes()).unwrap(), request, "{line}");
         }
@@ -260,6 +283,8 @@ mod tests {
             (r#"{"op":"put","path":"a"}"#, "one of `json`"),
             (r#"{"op":"put","path":"a","json":1,"text":"x"}"#, "one of `json`"),
             (r#"{"op":"put","path":"a","base64":"%"}"#, "`base64`"),
+            (r#"{"op":"watch","since":-1}"#, "expected u64"),
+            (r#"{"op":"watch","seconds":-1}"#, "`seconds`"),
         ] {
             let (error, message) = refused(line);
             assert_eq!(error, "usage", "{line}");

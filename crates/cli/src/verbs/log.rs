@@ -1,80 +1,38 @@
-//! `log`: what the journal still holds.
+//! `log` and `watch`: what the journal still holds, and what comes.
 
-use filepact::{LoggedChange, LoggedKind, LoggedTransaction, Store};
-use serde::Serialize;
+use std::time::{Duration, Instant};
 
-use crate::failure::{DONE, Failure};
+use filepact::Store;
+
+use crate::args::WatchArgs;
+use crate::event::{Entry, Event};
+use crate::failure::{DONE, Failure, NO};
 use crate::output::Output;
-use crate::utc;
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    txn: u64,
-    time: String,
-    note: Option<&'a str>,
-    outside: bool,
-    changes: Vec<Change<'a>>,
-    /// To the second, for a person.
-    #[serde(skip)]
-    when: String,
-}
-
-const APPEND: &str = "append";
-
-#[derive(Serialize)]
-struct Change<'a> {
-    op: &'static str,
-    path: &'a str,
-    /// Of the body, or of what was added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    len: Option<u64>,
-}
 
 pub(super) fn log(store: &Store, output: Output) -> Result<u8, Failure> {
     let transactions = store.log()?;
-    output.all(transactions.iter().map(Entry::from), |out, entry| {
-        write!(out, "{:>6}  {}", entry.txn, entry.when)?;
-        if entry.outside {
-            write!(out, "  (an edit by another program)")?;
-        }
-        if let Some(note) = entry.note {
-            // A note is somebody's text: it must not move the cursor, nor look like another line.
-            write!(out, "  {}", note.escape_debug())?;
-        }
-        writeln!(out)?;
-        for change in entry.changes {
-            write!(out, "        {:<6}  {}", change.op, change.path)?;
-            match change.len {
-                Some(len) if change.op == APPEND => writeln!(out, "  +{len}")?,
-                Some(len) => writeln!(out, "  {len}")?,
-                None => writeln!(out)?,
-            }
-        }
-        Ok(())
-    })?;
+    let entries = transactions.into_iter().map(Entry::from);
+    output.all(entries, |out, entry| entry.write(out))?;
     Ok(DONE)
 }
 
-impl<'a> From<&'a LoggedTransaction> for Entry<'a> {
-    fn from(logged: &'a LoggedTransaction) -> Self {
-        Self {
-            txn: logged.txn,
-            time: utc::nanoseconds(logged.time),
-            note: logged.note.as_deref(),
-            outside: logged.outside,
-            changes: logged.changes.iter().map(Change::from).collect(),
-            when: utc::seconds(logged.time),
-        }
-    }
-}
-
-impl<'a> From<&'a LoggedChange> for Change<'a> {
-    fn from(change: &'a LoggedChange) -> Self {
-        let (op, len) = match change.kind {
-            LoggedKind::Put { len } => ("put", Some(len)),
-            LoggedKind::Append { len } => (APPEND, Some(len)),
-            LoggedKind::Remove => ("remove", None),
+/// Shows each transaction when it is committed, until there were enough or the time is over.
+pub(super) fn watch(store: &Store, args: &WatchArgs, output: Output) -> Result<u8, Failure> {
+    let mut watch = match args.since {
+        Some(txn) => store.watch_since(txn)?,
+        None => store.watch()?,
+    };
+    let end = args.seconds.and_then(|time| Instant::now().checked_add(time));
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let patience =
+            end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+        let Some(watched) = watch.wait(patience)? else {
+            // Who asked for a number of them has not got it.
+            return Ok(if args.count.is_some() { NO } else { DONE });
         };
-        Self { op, path: &change.path, len }
+        output.data(&Event::from(watched), |out, event| event.write(out))?;
+        left -= 1;
     }
+    Ok(DONE)
 }

@@ -32,6 +32,7 @@ pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, 
             batch::run(store, io::stdin().lock(), io::stdout().lock(), &args.note)
         }),
         Verb::Log => open(cli, output, |store| log::log(store, output)),
+        Verb::Watch(args) => open(cli, output, |store| log::watch(store, args, output)),
         Verb::Status => open(cli, output, |store| store::status(store, output)),
         Verb::Rescued(args) => {
             open(cli, output, |store| rescued::rescued(store, args.verb.as_ref(), output))

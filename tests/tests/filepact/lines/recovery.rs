@@ -69,7 +69,9 @@ fn where_mounts_have_no_ids_the_cache_is_not_trusted() {
 
 #[test]
 fn a_journal_that_names_what_is_no_document_is_refused() {
-    for path in ["../outside", ".filepact/state", "a//b"] {
+    // Also where a checkpoint covers it, and nothing is left to do for it.
+    let paths = ["../outside", ".filepact/state", "a//b", "\0"];
+    for (path, covered) in paths.into_iter().flat_map(|path| [(path, false), (path, true)]) {
         let sim = prepared();
         drop(open(&sim));
         let fs: Arc<dyn Fs> = sim.actor();
@@ -81,7 +83,11 @@ fn a_journal_that_names_what_is_no_document_is_refused() {
             RecordKind::Remove(Remove { path: path.to_owned(), was: None }),
             RecordKind::Commit(Commit::default()),
         ];
-        let _ = journal.append(forged, Time(0)).expect("nothing fails here");
+        let group = journal.append(forged, Time(0)).expect("nothing fails here");
+        if covered {
+            let checkpoint = vec![RecordKind::Checkpoint { upto: group.last }];
+            let _ = journal.append(checkpoint, Time(0)).expect("nothing fails here");
+        }
         let refused = options().open_with(sim.actor());
         let is = matches!(&refused, Err(Error::Unrecoverable { path: of, .. }) if of == path);
         assert!(is, "{path}: {refused:?}");
