@@ -55,8 +55,10 @@ impl Memory {
         self.lock().get(path).cloned()
     }
 
-    pub(crate) fn recall_all(&self) -> HashMap<Arc<str>, Known> {
-        self.lock().clone()
+    pub(crate) fn recall_all(&self, all: &mut HashMap<Arc<str>, Known>, of: impl Fn(&str) -> bool) {
+        let kept = self.lock();
+        let kept = kept.iter().filter(|(path, _)| of(path));
+        all.extend(kept.map(|(path, known)| (Arc::clone(path), known.clone())));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
@@ -131,9 +133,13 @@ impl Pinned {
         view.known_then(&self.past.memory, path)
     }
 
-    /// All that was known at the moment.
-    pub fn all_known(&self, view: &View) -> HashMap<Arc<str>, Known> {
-        view.all_known_then(&self.past.memory)
+    /// All that was known at the moment, of these paths.
+    pub fn all_known(
+        &self,
+        view: &View,
+        concerns: impl Fn(&str) -> bool,
+    ) -> HashMap<Arc<str>, Known> {
+        view.all_known_then(&self.past.memory, concerns)
     }
 
     /// Whether a document that is absent now, and that nobody has changed through filepact, was absent

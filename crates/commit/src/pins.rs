@@ -17,8 +17,10 @@
 //! keep     by a publisher, before it changes a document
 //! images   looked up by a reader, after it has opened the live file
 //! sweep    what no pin needs any more
+//! cost     what pins cost, for people
 //! ```
 
+mod cost;
 mod images;
 mod keep;
 mod pin;
@@ -27,10 +29,11 @@ mod sweep;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use filepact_fs::{Access, Fs, FsError, LockKind, Time, read_to_end};
+use filepact_fs::{Access, Fs, FsError, Lock, LockKind, Time, read_to_end};
 
 use crate::{KEPT, PINS};
 
+pub use cost::{HeldPin, held_pins};
 pub use images::{Before, Images, Names};
 pub(crate) use keep::Pins;
 pub(crate) use pin::Pin;
@@ -45,27 +48,48 @@ const NAMED: &str = "path";
 /// owner are removed.
 fn held(fs: &dyn Fs) -> Result<Vec<Option<u64>>, FsError> {
     let mut held = Vec::new();
-    for entry in fs.list(PINS)? {
-        let Some(name) = entry.name.to_str() else { continue };
-        let at = format!("{PINS}/{name}");
-        // One that can be locked has no owner: its process is dead, or has not locked it yet, and
-        // makes another one then.
-        let dead = match fs.lock(&at, LockKind::Exclusive, Duration::ZERO) {
-            Err(error) if error.is_not_found() => continue,
-            lock => lock?,
-        };
-        if dead.is_some() {
-            unlink_if_there(fs, &at)?;
-            continue;
+    for at in names(fs)? {
+        match look_at(fs, &at)? {
+            Look::Gone => {}
+            Look::Dead(_lock) => unlink_if_there(fs, &at)?,
+            Look::Held { says, .. } => held.push(says),
         }
-        let said = fs.open(&at, Access::Read).and_then(|file| read_to_end(&*file));
-        let said = match said {
-            Err(error) if error.is_not_found() => continue,
-            said => said?,
-        };
-        held.push(seq_in(&said));
     }
     Ok(held)
+}
+
+fn names(fs: &dyn Fs) -> Result<impl Iterator<Item = String>, FsError> {
+    let names = fs.list(PINS)?.into_iter().filter_map(|entry| entry.name.into_string().ok());
+    Ok(names.map(|name| format!("{PINS}/{name}")))
+}
+
+/// What there is of a pin.
+enum Look {
+    Gone,
+    /// Nobody has it. Who removes it does so with its lock: else somebody could have it by then.
+    Dead(Box<dyn Lock>),
+    Held {
+        says: Option<u64>,
+        since: Time,
+    },
+}
+
+fn look_at(fs: &dyn Fs, at: &str) -> Result<Look, FsError> {
+    // One that can be locked has no owner: its process is dead, or has not locked it yet, and makes
+    // another one then.
+    let lock = match fs.lock(at, LockKind::Exclusive, Duration::ZERO) {
+        Err(error) if error.is_not_found() => return Ok(Look::Gone),
+        lock => lock?,
+    };
+    if let Some(lock) = lock {
+        return Ok(Look::Dead(lock));
+    }
+    let file = match fs.open(at, Access::Read) {
+        Err(error) if error.is_not_found() => return Ok(Look::Gone),
+        file => file?,
+    };
+    let says = seq_in(&read_to_end(&*file)?);
+    Ok(Look::Held { says, since: file.stat()?.stamp.mtime })
 }
 
 /// What a pin says: a number counts once its line has ended, since half of it is another number.

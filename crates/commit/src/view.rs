@@ -256,13 +256,17 @@ impl View {
         memory.recall(path).or_else(|| inner.known.get(path).filter(|k| memory.spans(k)).cloned())
     }
 
-    /// As [`known_then`](Self::known_then), of all documents.
-    pub(crate) fn all_known_then(&self, memory: &Memory) -> HashMap<Arc<str>, Known> {
+    /// As [`known_then`](Self::known_then), of all these paths.
+    pub(crate) fn all_known_then(
+        &self,
+        memory: &Memory,
+        concerns: impl Fn(&str) -> bool,
+    ) -> HashMap<Arc<str>, Known> {
         let inner = self.read();
-        let spanned = inner.known.iter().filter(|(_, known)| memory.spans(known));
-        let mut all: HashMap<_, _> =
-            spanned.map(|(path, known)| (Arc::clone(path), known.clone())).collect();
-        all.extend(memory.recall_all());
+        let spanned = |(path, known): &(&Arc<str>, &Known)| memory.spans(known) && concerns(path);
+        let spanned = inner.known.iter().filter(spanned);
+        let mut all = spanned.map(|(path, known)| (Arc::clone(path), known.clone())).collect();
+        memory.recall_all(&mut all, &concerns);
         all
     }
 

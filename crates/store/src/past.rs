@@ -175,7 +175,7 @@ impl Then<'_> {
         let mut names = BTreeSet::from_iter(list(self.fs, dir)?.documents);
         // After the names: who takes one away, or makes one, has kept what was there before.
         let then = self.pinned.images.names(self.fs, self.view)?;
-        let known = self.pinned.all_known(self.view);
+        let known = self.pinned.all_known(self.view, |path| is_below(path, dir));
         for name in names.iter().filter(|name| then.was_there(name).is_none()) {
             let known = known.get(&**name);
             let is_known = known.is_some_and(|known| known.content.is_some());

@@ -19,8 +19,8 @@ use crate::{Error, Options, Report, Snapshot, Transaction, Version, json, open, 
 /// A folder of files that change together.
 ///
 /// Cloning is cheap and gives another handle on the same store, for another thread. The store is
-/// let go when [`close`](Self::close) is called, or when its last handle and its last transaction
-/// are dropped.
+/// let go when [`close`](Self::close) is called, or when its last handle, its last transaction and its
+/// last snapshot are dropped.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Shared>);
 

@@ -161,6 +161,27 @@ fn attack_13_a_pin_lapses_with_its_owner() {
     assert_eq!(sim.read(&held.at), None, "the next publisher removes it");
 }
 
+/// Attack 13: who is about to lock a pin does not get it while somebody takes it away.
+#[test]
+fn attack_13_a_pin_is_taken_away_by_who_has_its_lock() {
+    let sim = prepared();
+    sim.write(".filepact/pins/young", b"");
+    let (young, tried) = (sim.actor(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let seen = Arc::clone(&tried);
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if op == "unlink" && on == ".filepact/pins/young" {
+            let lock = young.lock(on, LockKind::Exclusive, Duration::ZERO);
+            assert!(lock.expect("it is there still").is_none());
+            seen.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    sim.write(".filepact/pins/young", b"");
+    put(&store, "a", b"v1");
+    assert!(tried.load(std::sync::atomic::Ordering::SeqCst));
+    assert_eq!(sim.read(".filepact/pins/young"), None);
+}
+
 /// Attack 13: a pin that does not yet say what it reads needs everything.
 #[test]
 fn attack_13_a_pin_without_a_moment_keeps_everything() {

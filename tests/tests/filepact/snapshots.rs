@@ -359,6 +359,34 @@ fn a_snapshot_costs_what_changes_once() {
 }
 
 #[test]
+fn status_shows_what_snapshots_cost() {
+    let sim = scene();
+    let (store, other) = (open(&sim), open(&sim));
+    let pins = || store.status().expect("it answers").pins;
+    assert_eq!(pins(), vec![]);
+    let old = other.snapshot().expect("it can be pinned");
+    assert_eq!(pins()[0].bytes, 0);
+    put(&store, "a", b"newer");
+    put(&store, "new", b"made");
+    store.append("log", "more").expect("it commits");
+    later(&sim);
+    let young = store.snapshot().expect("it can be pinned");
+    put(&store, "a", b"newest");
+    let [first, second] = &pins()[..] else { panic!("{:?}", pins()) };
+    assert_eq!((first.txn, second.txn), (Some(old.txn()), Some(young.txn())));
+    assert!(first.since < second.since && first.process == Some(std::process::id()));
+    // The log is at its path as well.
+    assert_eq!((first.bytes, second.bytes), (300, 5));
+    // What it was is nowhere else any more.
+    put(&store, "log", b"short");
+    assert_eq!((pins()[0].bytes, pins()[1].bytes), (300 + 104, 5 + 104));
+    drop(old);
+    assert_eq!(pins().len(), 1);
+    drop(young);
+    assert_eq!(pins(), vec![]);
+}
+
+#[test]
 fn a_snapshot_goes_on_in_a_store_that_has_failed_and_a_new_one_is_refused() {
     let sim = scene();
     let (store, other) = (open(&sim), open(&sim));
