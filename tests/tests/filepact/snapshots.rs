@@ -255,14 +255,15 @@ fn what_a_dead_publisher_left_is_seen_whole_before_and_after_it_is_healed() {
         let expected = now(&alive);
         assert!(late == "long" || outcome.is_err(), "{late}");
         assert_eq!(expected["b"], body("b", 1, 340), "{late}");
-        for step in 0..5 {
+        for step in 0..6 {
             for snapshot in [&early, &late_comer] {
                 assert_eq!(seen(snapshot), expected, "{late}, {step}");
             }
             match step {
-                0 => drop(change(&alive, 2).expect("it heals and commits")),
-                1 => alive.checkpoint().expect("nothing fails here"),
-                2 => drop(change(&joined, 3).expect("it commits")),
+                0 => put(&alive, "x", b"heals it"),
+                1 | 3 => alive.checkpoint().expect("nothing fails here"),
+                2 => drop(change(&alive, 2).expect("it commits")),
+                4 => drop(change(&joined, 3).expect("it commits")),
                 _ => joined.checkpoint().expect("nothing fails here"),
             }
         }

@@ -119,6 +119,8 @@ fn a_snapshot_at_each_call_of_a_publisher_is_one_moment_and_stays_it() {
             };
             assert_eq!(seen(&snapshot), tree, "{told}");
             assert_eq!(seen(&early), states[0], "{told}");
+            put(&alive, "x", b"heals it");
+            assert_eq!(seen(&early), states[0], "{told}, healed");
             stays(&sim, &alive, &snapshot, &tree, &told);
             assert_eq!(seen(&early), states[0], "{told}");
             drop((snapshot, early));

@@ -1,10 +1,13 @@
 //! What other programs do since a snapshot, and before it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use filepact::Error;
-use filepact_fs::Fs;
+use filepact::{Error, Store};
+use filepact_fs::{Fs, Time};
 use filepact_tests::crash::{open, options};
+use filepact_tests::steps::Steps;
 
 use super::{change, later, now, scene, seen};
 use crate::support::{commit, mtime, put, read, set_mtime};
@@ -141,7 +144,8 @@ fn an_edit_is_told_by_the_hash_after_the_journal_has_gone() {
         sim.write("log", &vec![b'x'; expected["log"].len()]);
         set_mtime(&sim, "log", before[1]);
         let other = options().journal_max(1_000).open_with(sim.actor()).expect("it joins");
-        commit(&store, &[("b", "unread"), ("log", "unread")]).expect("it commits");
+        let by = if times == 0 { store.clone() } else { open(&sim) };
+        commit(&by, &[("b", "unread"), ("log", "unread")]).expect("it commits");
         for number in 0..times {
             change(&other, number + 2).expect("it commits");
         }
@@ -216,10 +220,10 @@ fn an_edit_in_the_tick_of_the_snapshot_is_read_once_and_for_all() {
 
 #[test]
 fn documents_that_nobody_knows_are_read_while_filepact_works_on_them() {
-    // Not of the last checkpoint, so that a handle that joins has no word of any.
     let sim = scene();
-    let first = open(&sim);
+    // Who opens alone, with nothing to recover, has no word of any.
     let store = open(&sim);
+    let first = open(&sim);
     later(&sim);
     let snapshot = store.snapshot().expect("it can be pinned");
     let expected = seen(&snapshot);
@@ -239,4 +243,42 @@ fn documents_that_nobody_knows_are_read_while_filepact_works_on_them() {
     assert_eq!(seen(&second), then);
     sim.set_mode("same", 0o600);
     assert_eq!(seen(&second), then, "a mode is no content");
+}
+
+/// Attack 13: an addition between the look at the size and that into `kept/`, which neither a hash nor a
+/// time gives away.
+#[test]
+fn attack_13_a_log_that_nobody_knows_is_read_at_its_length() {
+    for nth in 1.. {
+        let sim = scene();
+        sim.set_step(Duration::ZERO);
+        // A moment of which the coarse clock and the fine one say the same.
+        sim.set_clock(Time(1_800_000_000_000_000_000));
+        drop(open(&sim).append("log", "one more\n").expect("it commits"));
+        let calls = Arc::new(AtomicUsize::new(usize::MAX));
+        let left = Arc::clone(&calls);
+        let other = Mutex::new(None::<Store>);
+        let others = Arc::new(other);
+        let writer = Arc::clone(&others);
+        let steps = Steps::new(sim.actor(), move |_, _, _| {
+            let before = left.load(Ordering::SeqCst);
+            if before < usize::MAX && left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                left.store(usize::MAX, Ordering::SeqCst);
+                let other = writer.lock().expect("no test has failed");
+                let other = other.as_ref().expect("it has been opened");
+                other.append("log", "too late\n").expect("it commits");
+            }
+        });
+        drop(open(&sim).close());
+        let store = options().open_with(steps).expect("it opens");
+        *others.lock().expect("no test has failed") = Some(open(&sim));
+        let snapshot = store.snapshot().expect("it can be pinned");
+        calls.store(nth, Ordering::SeqCst);
+        let bytes = snapshot.read_bytes("log").expect("it can be read").expect("it is there");
+        assert!(bytes.ends_with(b"one more\n"), "call {nth}");
+        if calls.load(Ordering::SeqCst) < usize::MAX {
+            assert!(nth > 6, "there are more calls than {nth}");
+            break;
+        }
+    }
 }
