@@ -6,6 +6,7 @@ use std::process::exit;
 use std::time::Duration;
 
 use filepact::{Error, Store};
+use filepact_fs::{Fs, OsFs};
 use fork::{Fork, fork, waitpid};
 
 /// Runs `work` in a child; it must return `true`.
@@ -71,6 +72,37 @@ fn attack_11_a_child_neither_writes_nor_reads_nor_frees_what_its_parent_holds() 
     });
     assert_eq!(other.read::<i32>("d.json").expect("it is there"), 7);
     assert_eq!(other.read::<i32>("a.json").expect("it is there"), 4);
+}
+
+#[test]
+fn attack_11_a_child_neither_reads_nor_ends_its_parents_snapshot() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path()).expect("it opens");
+    store.write("a.json", &1).expect("it commits");
+    let mut snapshot = Some(store.snapshot().expect("it can be pinned"));
+    in_child(|| {
+        let snapshot = snapshot.take().expect("it was taken");
+        matches!(snapshot.read::<i32>("a.json"), Err(Error::Forked))
+            && matches!(snapshot.list(""), Err(Error::Forked))
+    });
+    let snapshot = snapshot.expect("the child took its own copy");
+    store.write("a.json", &2).expect("it commits");
+    assert_eq!(snapshot.read::<i32>("a.json").expect("its pin is there"), 1);
+    // A child that lives on with a copy of the lock does not keep what its parent lets go.
+    match fork().expect("there is room for a process") {
+        Fork::Child => {
+            std::thread::sleep(Duration::from_secs(30));
+            exit(0);
+        }
+        Fork::Parent(child) => {
+            drop(snapshot);
+            let fs = OsFs::open(folder.path()).expect("it is there");
+            let left = |dir: &str| fs.list(&format!(".filepact/{dir}")).expect("it is there").len();
+            assert_eq!((left("pins"), left("kept")), (0, 0));
+            kill(child);
+            waitpid(child).expect("it ends");
+        }
+    }
 }
 
 fn kill(child: i32) {

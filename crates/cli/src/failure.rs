@@ -122,6 +122,7 @@ fn of(error: &Error) -> (&'static str, u8) {
         Error::Refused { .. } => ("refused", USAGE),
         Error::Conflict { .. } => ("conflict", CONFLICT),
         Error::Exists { .. } => ("exists", CONFLICT),
+        Error::Edited { .. } => ("edited", CONFLICT),
         Error::Locked { .. } => ("locked", LOCKED),
         Error::Corrupt { .. } => ("corrupt", DAMAGED),
         Error::Unrecoverable { .. } => ("unrecoverable", DAMAGED),
@@ -150,6 +151,7 @@ fn note_of(error: &Error) -> Option<&'static str> {
              the document to its path"
         }
         Error::Conflict { .. } | Error::Exists { .. } => "nothing has changed",
+        Error::Edited { .. } => "a new snapshot sees the edit",
         Error::Corrupt { .. } | Error::Unrecoverable { .. } => {
             "the store was not opened, and nothing was changed"
         }
@@ -173,6 +175,7 @@ impl From<Error> for Failure {
             }
             Error::NotFound { path }
             | Error::Exists { path }
+            | Error::Edited { path }
             | Error::Json { path, .. }
             | Error::Refused { path, .. }
             | Error::Unrecoverable { path, .. } => about.paths.push(path),
@@ -245,6 +248,7 @@ mod tests {
             (DocPath::new("/a").unwrap_err().into(), "invalid_path", 2),
             (conflict, "conflict", 3),
             (Error::Exists { path: path() }, "exists", 3),
+            (Error::Edited { path: path() }, "edited", 3),
             (Error::Locked { waited: Duration::from_secs(1), holder: Some(2) }, "locked", 4),
             (corrupt, "corrupt", 5),
             (Error::Unrecoverable { path: path(), reason: String::new() }, "unrecoverable", 5),

@@ -18,7 +18,7 @@ use crate::heal::names_in_stage;
 use crate::writer::Inner;
 use crate::{
     CommitError, Known, Live, MARK, Mark, Rewritten, Stamped, Writer, drop_staged, look_past_links,
-    rewrite, stage_body_path as in_stage, sweep_kept,
+    rewrite, stage_body_path as in_stage, sweep_all_kept,
 };
 
 /// What a checkpoint covers, chosen in the writer's turn when all is published.
@@ -101,6 +101,8 @@ impl Writer {
                 Mark::clear_all(fs)?;
             }
             inner.unsettled = None;
+            // Whoever needed it may have gone since.
+            inner.litter |= sweep_all_kept(fs).is_err();
             return Ok(None);
         }
         let names = names_in_stage(fs)?;
@@ -234,7 +236,7 @@ impl Writer {
             rescued.iter().for_each(|edit| self.counters.rescue(edit));
             Ok(())
         });
-        let swept = swept.and_then(|()| sweep_kept(&*self.fs));
+        let swept = swept.and_then(|()| sweep_all_kept(&*self.fs));
         // What cannot be removed here goes with the next checkpoint, or the next opening; what bears
         // a number that comes again, before that.
         inner.litter |= swept.is_err();

@@ -38,7 +38,7 @@ impl Writer {
         let mut pins = Pins::look(fs)?;
         for (path, word) in words() {
             if let Some(pins) = &mut pins {
-                pins.keep(fs, path, word.txn)?;
+                pins.keep(fs, path, word.txn, word.said.is_removal())?;
             }
             let base = word.said.base.as_ref().filter(|base| !base.outside);
             match base.map(|base| (base, Swap::of(path, word, base))) {

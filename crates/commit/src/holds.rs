@@ -1,8 +1,9 @@
 //! What a document is known to hold, piece by piece: an append says the hash of its own bytes alone.
 
 use filepact_fs::{File, Fs, FsError, Stat};
-use filepact_journal::{Append, Change, Hash, Said};
+use filepact_journal::{Append, Change, Hash, Hasher, Said};
 
+use crate::Agrees;
 use crate::live::{Opened, hash_part, open_past_links, read_steady};
 
 /// The content of a document, as the journal and this handle know it.
@@ -93,10 +94,74 @@ impl Holds {
         Ok(Some((read.content, read.stat)))
     }
 
+    /// To be shown a content, piece by piece.
+    pub(crate) fn proof(&self) -> Proof<'_> {
+        Proof { pieces: self.pieces.iter(), piece: None, is_whole: true, differs: false }
+    }
+
+    pub(crate) fn has_seams(&self) -> bool {
+        self.pieces.len() > 1
+    }
+
     /// Forgets the seams: a checkpoint has read all of it back, and the next one need not.
     pub(crate) fn join_pieces(&mut self) {
-        if self.pieces.len() > 1 {
+        if self.has_seams() {
             *self = Self::whole(self.len(), None);
+        }
+    }
+}
+
+/// Is a content that is shown in pieces of any size what a document is known to hold?
+#[derive(Debug)]
+pub(crate) struct Proof<'a> {
+    pieces: std::slice::Iter<'a, Piece>,
+    /// What is being shown, how much of it is missing, and the hash so far.
+    piece: Option<(&'a Piece, u64, Hasher)>,
+    /// Every piece so far has a hash.
+    is_whole: bool,
+    differs: bool,
+}
+
+impl Proof<'_> {
+    pub(crate) fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.differs {
+            let Some((piece, rest, mut hasher)) = self.piece.take().or_else(|| self.next()) else {
+                // There is more than is known.
+                self.differs = true;
+                return;
+            };
+            let here = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
+            hasher.update(&bytes[..here]);
+            bytes = &bytes[here..];
+            match rest - here as u64 {
+                0 => self.end(piece, &hasher),
+                rest => self.piece = Some((piece, rest, hasher)),
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Agrees {
+        // What is left has no bytes, or they are missing.
+        let missing = self.piece.is_some() || self.next().is_some();
+        match (self.differs || missing, self.is_whole) {
+            (true, _) => Agrees::No,
+            (false, true) => Agrees::Yes,
+            (false, false) => Agrees::Perhaps,
+        }
+    }
+}
+
+impl<'a> Proof<'a> {
+    /// The next piece that has bytes.
+    fn next(&mut self) -> Option<(&'a Piece, u64, Hasher)> {
+        let piece = self.pieces.find(|piece| piece.len > 0)?;
+        Some((piece, piece.len, Hasher::new()))
+    }
+
+    fn end(&mut self, piece: &Piece, hasher: &Hasher) {
+        match piece.hash {
+            Some(hash) => self.differs |= hasher.finish() != hash,
+            None => self.is_whole = false,
         }
     }
 }
@@ -140,5 +205,32 @@ mod tests {
         assert_eq!((unknown.len(), unknown.pieces.len()), (7, 2));
         assert_eq!(Holds::after(Some(&before), &said(Vec::new())), Some(before));
         assert_eq!(Holds::after(None, &said(Vec::new())), None);
+    }
+
+    #[test]
+    fn a_content_is_proved_piece_by_piece_whatever_it_is_shown_in() {
+        let before = Holds::whole(5, Some(Hash::of(b"12345")));
+        let known = Holds::after(Some(&before), &said(vec![append(5, b"ab")])).unwrap();
+        let behind_unknown = Holds::after(None, &said(vec![append(5, b"ab")])).unwrap();
+        let empty = Holds::whole(0, Some(Hash::of(b"")));
+        for (holds, content, agrees) in [
+            (&known, "12345ab", Agrees::Yes),
+            (&known, "12345aB", Agrees::No),
+            (&known, "x2345ab", Agrees::No),
+            (&known, "12345a", Agrees::No),
+            (&known, "12345", Agrees::No),
+            (&known, "12345abc", Agrees::No),
+            (&known, "", Agrees::No),
+            (&behind_unknown, "x2345ab", Agrees::Perhaps),
+            (&behind_unknown, "x2345aB", Agrees::No),
+            (&empty, "", Agrees::Yes),
+            (&empty, "x", Agrees::No),
+        ] {
+            for size in 1..8 {
+                let mut proof = holds.proof();
+                content.as_bytes().chunks(size).for_each(|piece| proof.take(piece));
+                assert_eq!(proof.finish(), agrees, "{content} by {size}");
+            }
+        }
     }
 }

@@ -21,6 +21,7 @@
 //! rescued                  edits that were not, and where they lie
 //! holds                    what a document is known to hold, piece by piece
 //! view                     what a handle knows of committed documents, whoever committed them
+//! past                     and what it knew at an older moment, for those who read it
 //! counters                 how often things have happened
 //! ```
 //!
@@ -42,6 +43,7 @@ mod listener;
 mod live;
 mod mark;
 mod outside;
+mod past;
 mod pins;
 mod prepare;
 mod publication;
@@ -81,7 +83,8 @@ pub use live::{
 };
 pub use mark::Mark;
 pub use outside::{is_before_own, is_plainly_was, rescue};
-pub use pins::sweep_kept;
+pub use past::{Agrees, Pinned};
+pub use pins::{Before, HeldPin, Images, Names, held_pins, sweep_all_kept, sweep_kept};
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};
 pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};

@@ -81,8 +81,9 @@ impl Publication {
         mut displaced: impl FnMut(u64, Rescued),
     ) -> Result<(), (String, FsError)> {
         for publish in self.0 {
+            let removes = matches!(publish.step, Step::Remove(_));
             let kept = match &mut pins {
-                Some(pins) => pins.keep(fs, &publish.path, publish.txn),
+                Some(pins) => pins.keep(fs, &publish.path, publish.txn, removes),
                 None => Ok(()),
             };
             match kept.and_then(|()| publish.run(fs, view)) {

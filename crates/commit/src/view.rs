@@ -5,7 +5,9 @@
 //! following `state` and the journal: [`View::follow`].
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 
 use filepact_fs::{Fs, Time};
 use filepact_journal::{
@@ -13,6 +15,7 @@ use filepact_journal::{
     Words, read_to,
 };
 
+use crate::past::{Memory, Past};
 use crate::{CommitError, Holds, Stamped};
 
 /// What this handle last knew of one document.
@@ -29,6 +32,8 @@ pub struct Known {
     pub stamp: Option<Stamped>,
     /// What was added to it stands behind an edit that nobody has read.
     pub unread: bool,
+    /// When this handle has first found that another program had removed it.
+    pub missing: Option<Time>,
 }
 
 impl Known {
@@ -92,6 +97,8 @@ struct Inner {
     joined: u64,
     /// The words that may not be at their paths yet.
     in_flight: Arc<Words>,
+    /// Who still wants to know what was known at an older moment.
+    memories: Vec<Weak<Memory>>,
 }
 
 /// How many documents keep their stamps through a checkpoint. It bounds memory: beyond it, outside
@@ -192,10 +199,18 @@ impl View {
             Some(Known { time, content: Some(holds), .. }) if *time == mtime => holds.clone(),
             _ => return Ok(false),
         };
-        if holds.hash() == Some(hash) || !self.read_state()?.state.failed {
+        if holds.hash() == Some(hash) || !self.has_failed()? {
             return Ok(false);
         }
         Ok(!matches!(holds.is_at(&*self.fs, path)?, Some((true, _))))
+    }
+
+    /// A sync has failed: what is read may be what it has left.
+    ///
+    /// # Errors
+    /// [`CommitError::Poisoned`] if `state` cannot be made out.
+    pub fn has_failed(&self) -> Result<bool, CommitError> {
+        Ok(self.read_state()?.state.failed)
     }
 
     /// How far the journal is taken in.
@@ -227,6 +242,48 @@ impl View {
     /// What is known of `path`.
     pub fn known(&self, path: &str) -> Option<Known> {
         self.read().known.get(path).cloned()
+    }
+
+    /// Everything that is known now, for as long as it is wanted.
+    pub(crate) fn remember(&self) -> Past {
+        let mut inner = self.write();
+        let memory = Arc::new(Memory::of(inner.committed));
+        inner.memories.retain(|memory| memory.strong_count() > 0);
+        inner.memories.push(Arc::downgrade(&memory));
+        Past::new(Arc::clone(&inner.in_flight), memory)
+    }
+
+    /// What `memory` remembers of `path`, or is still known of it.
+    pub(crate) fn known_then(&self, memory: &Memory, path: &str) -> Option<Known> {
+        // While nobody learns anything.
+        let inner = self.read();
+        memory.recall(path).or_else(|| inner.known.get(path).filter(|k| memory.spans(k)).cloned())
+    }
+
+    /// As [`known_then`](Self::known_then), of all these paths.
+    pub(crate) fn all_known_then(
+        &self,
+        memory: &Memory,
+        concerns: impl Fn(&str) -> bool,
+    ) -> HashMap<Arc<str>, Known> {
+        let inner = self.read();
+        let spanned = |(path, known): &(&Arc<str>, &Known)| memory.spans(known) && concerns(path);
+        let spanned = inner.known.iter().filter(spanned);
+        let mut all = spanned.map(|(path, known)| (Arc::clone(path), known.clone())).collect();
+        memory.recall_all(&mut all, &concerns);
+        all
+    }
+
+    /// Notes that a document was found absent at this time, of which the record with this seq says
+    /// otherwise: another program has removed it.
+    pub fn miss(&self, path: &str, seq: u64, time: Time) {
+        let is_missed =
+            |known: &Known| known.seq == seq && known.content.is_some() && known.missing.is_none();
+        if self.read().known.get(path).is_some_and(is_missed)
+            && let Some(known) = self.write().known.get_mut(path).filter(|known| is_missed(known))
+        {
+            known.missing = Some(time);
+        }
     }
 
     /// The seq of the last record on `path` that the handle knows of; 0 if none.
@@ -275,7 +332,12 @@ impl View {
 
     /// Notes the hash and the stamp of a document that holds what is known of it.
     pub(crate) fn recognise(&self, path: &str, hash: Hash, seen: Stamped) {
-        if let Some(known) = self.write().known.get_mut(path) {
+        let mut inner = self.write();
+        let Some((path, known)) = inner.known.get_key_value(path) else { return };
+        // What is recognised now proves nothing of a moment before.
+        inner.memories().for_each(|memory| memory.keep(path, known));
+        let path = Arc::clone(path);
+        if let Some(known) = inner.known.get_mut(&path) {
             known.content = Some(Holds::whole(seen.stamp.size, Some(hash)));
             known.stamp = Some(seen);
         }
@@ -315,6 +377,9 @@ impl Inner {
 
     /// Takes in a whole journal instead of what was known: stamps go with it.
     fn begin(&mut self, scan: &Scan, published: u64) {
+        for (path, known) in &self.known {
+            self.memories().for_each(|memory| memory.keep(path, known));
+        }
         (self.known, self.order, self.joined) = Default::default();
         let mut in_flight = Words::default();
         for group in &scan.groups {
@@ -341,7 +406,14 @@ impl Inner {
                 && known.is_some_and(|known| known.unread || before.is_none());
             self.learn(
                 path,
-                Known { seq: word.seq, time: word.time, content, stamp: None, unread },
+                Known {
+                    seq: word.seq,
+                    time: word.time,
+                    content,
+                    stamp: None,
+                    unread,
+                    missing: None,
+                },
             );
         }
     }
@@ -349,6 +421,7 @@ impl Inner {
     fn learn(&mut self, path: &str, known: Known) {
         let path = match self.known.get_key_value(path) {
             Some((path, before)) => {
+                self.memories().for_each(|memory| memory.keep(path, before));
                 let entry = (before.seq, Arc::clone(path));
                 self.order.remove(&entry);
                 entry.1
@@ -357,6 +430,10 @@ impl Inner {
         };
         self.order.insert((known.seq, Arc::clone(&path)));
         self.known.insert(path, known);
+    }
+
+    fn memories(&self) -> impl Iterator<Item = Arc<Memory>> + '_ {
+        self.memories.iter().filter_map(Weak::upgrade)
     }
 
     fn publish(&mut self, published: u64) {
@@ -373,11 +450,15 @@ impl Inner {
         if upto <= self.joined {
             return;
         }
+        let memories: Vec<_> = self.memories().collect();
         for (_, path) in
             self.order.range((self.joined + 1, Arc::from(""))..(upto + 1, Arc::from("")))
         {
             let known = self.known.get_mut(path).expect("what is in order is known");
-            known.content.as_mut().into_iter().for_each(Holds::join_pieces);
+            if known.content.as_ref().is_some_and(Holds::has_seams) {
+                memories.iter().for_each(|memory| memory.keep(path, known));
+                known.content.as_mut().into_iter().for_each(Holds::join_pieces);
+            }
         }
         self.joined = upto;
     }
@@ -392,7 +473,8 @@ impl Inner {
         }
         let kept = self.order.split_off(&(upto + 1, Arc::from("")));
         for (_, path) in std::mem::replace(&mut self.order, kept) {
-            self.known.remove(&path);
+            let known = self.known.remove(&path).expect("what is in order is known");
+            self.memories().for_each(|memory| memory.keep(&path, &known));
         }
         self.reach = upto;
     }

@@ -134,7 +134,14 @@ impl Run<'_> {
                 let content = Holds::after(None, &word.said);
                 (
                     path.to_owned(),
-                    Known { seq: word.seq, time: word.time, content, stamp: None, unread: false },
+                    Known {
+                        seq: word.seq,
+                        time: word.time,
+                        content,
+                        stamp: None,
+                        unread: false,
+                        missing: None,
+                    },
                 )
             })
             .collect();
@@ -147,7 +154,8 @@ impl Run<'_> {
                 Live::Absent | Live::Other(_) => (None, None),
             };
             let time = self.word(path).time;
-            known.insert(path.clone(), Known { seq, time, content, stamp, unread: false });
+            let (unread, missing) = (false, None);
+            known.insert(path.clone(), Known { seq, time, content, stamp, unread, missing });
         }
         Ok(known)
     }

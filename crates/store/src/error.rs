@@ -58,6 +58,13 @@ pub enum Error {
         /// The documents concerned; a directory that was listed ends with `/`.
         paths: Vec<String>,
     },
+    /// Another program has changed the document since the snapshot was taken, and what it held then is
+    /// not there any more. The rest of the snapshot can be read; a new one sees the edit.
+    #[error("`{path}` was changed by another program since the snapshot was taken")]
+    Edited {
+        /// The document.
+        path: String,
+    },
     /// Somebody else committed, or opened the store, for longer than the timeout. A holder that is
     /// stopped keeps the lock: it is never taken from it, and ends with its process.
     #[error("the store is in use{}; waited {waited:?}", holder.map(|pid| format!(" by process {pid}")).unwrap_or_default())]

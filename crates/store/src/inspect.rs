@@ -1,6 +1,6 @@
 //! Looking at a store: `status`, `check` and the log.
 
-use filepact_commit::{Counts, Live, look_past_links, rescued_edits};
+use filepact_commit::{Counts, HeldPin, Live, held_pins, look_past_links, rescued_edits};
 use filepact_fs::Time;
 use filepact_journal::{Group, RecordKind, load, scan};
 
@@ -25,6 +25,8 @@ pub struct Status {
     pub failed: bool,
     /// Outside edits that commits have displaced, and where they lie.
     pub rescued: Vec<Rescued>,
+    /// The snapshots that processes hold, oldest first, and what they cost.
+    pub pins: Vec<HeldPin>,
     /// How often things have happened, in all processes since the store was made. Other processes
     /// add theirs at most once a second, and what was not added goes with a crash.
     pub counts: Counts,
@@ -105,6 +107,7 @@ impl Store {
             deferred_checkpoint: journal.deferred,
             failed: journal.failed,
             rescued: rescued_edits(self.0.fs())?,
+            pins: held_pins(self.0.fs())?,
             counts: writer.counters().sum(self.0.fs())?,
         })
     }

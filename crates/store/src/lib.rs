@@ -46,6 +46,8 @@
 //!   found absent is still so when it commits, or it is an [`Error::Conflict`], which
 //!   [`Store::transact`] answers by trying again, and with the writer lock in the end.
 //! - **Readers never wait**, not even for a writer that is stopped half way, and see one moment.
+//! - **One moment for as long as it is wanted**: [`Store::snapshot`] reads all documents as they were,
+//!   whatever is committed since.
 //! - **A process may die at any step**: the others go on, and the next commit finishes what it left.
 //! - **Recovered on open**: [`Store::recovery_report`] says what was found and done.
 //! - **Nothing of anybody's is lost**: an edit that did not come through filepact is a conflict if
@@ -71,9 +73,11 @@ mod inspect;
 mod json;
 mod open;
 mod options;
+mod past;
 mod read;
 mod rescued;
 mod shared;
+mod snapshot;
 mod store;
 mod transaction;
 mod version;
@@ -81,13 +85,14 @@ mod watch;
 
 pub use content::Reader;
 pub use error::Error;
-pub use filepact_commit::{Committed, Counts, Durability, Rescued};
+pub use filepact_commit::{Committed, Counts, Durability, HeldPin, Rescued};
 pub use filepact_fs::{DocPath, InvalidPath, Kind, Time};
 pub use filepact_recovery::{Action, Planned, Report, TornTail};
 pub use inspect::{Check, LoggedChange, LoggedKind, LoggedTransaction, Status};
 pub use json::{Json, check as check_json};
 pub use options::Options;
 pub use rescued::Compared;
+pub use snapshot::Snapshot;
 pub use store::Store;
 pub use transaction::Transaction;
 pub use version::{InvalidVersion, Version};

@@ -20,11 +20,11 @@ use crate::Error;
 use crate::content::{Content, Part};
 
 /// How often a reader begins again because what it was about to read has been published meanwhile.
-const TRIES: usize = 10_000;
+pub(crate) const TRIES: usize = 10_000;
 
 /// How often a file may change under a reader before the last reading is taken: whoever writes a file
 /// in place at this rate never has a settled content to offer.
-const PATIENCE: usize = 16;
+pub(crate) const PATIENCE: usize = 16;
 
 /// The bytes of a document, and what was observed; no bytes if it is absent.
 pub(crate) fn bytes(
@@ -52,9 +52,9 @@ pub(crate) fn seen(fs: &dyn Fs, view: &View, path: &DocPath) -> Result<Observati
 }
 
 /// The live file, as long as it was when it was looked at.
-struct LiveFile {
-    file: Arc<dyn File>,
-    stat: Stat,
+pub(crate) struct LiveFile {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) stat: Stat,
     taken: Time,
 }
 
@@ -77,7 +77,11 @@ fn observe(
         let (content, from_live) =
             if found.seq <= before.published || outside && found.seq <= before.committed {
                 match live {
-                    None => return Ok((None, observed(Seen::Absent))),
+                    None => {
+                        // A snapshot that is taken later knows that it was absent by then.
+                        view.miss(path, found.seq, fs.now());
+                        return Ok((None, observed(Seen::Absent)));
+                    }
                     Some(live) => {
                         (Content::of_file(Arc::clone(&live.file), live.stat.stamp.size), Some(live))
                     }
@@ -120,7 +124,7 @@ fn observe(
     Err(restless_path(path.to_string()))
 }
 
-enum FromWord {
+pub(crate) enum FromWord {
     Absent,
     Content(Content),
     /// It has been published since the first look.
@@ -129,7 +133,7 @@ enum FromWord {
 
 /// The content of a document that may not be at its path yet. `as_it_is` takes a live file that is too
 /// short: somebody else has cut it.
-fn from_word(
+pub(crate) fn from_word(
     fs: &dyn Fs,
     word: Option<&Word>,
     live: Option<LiveFile>,
@@ -180,7 +184,7 @@ fn part(fs: &dyn Fs, body: &Body, len: u64) -> Result<Option<Part>, Error> {
 }
 
 /// The document's file; a link, a directory or something else holds no document.
-fn open_at(fs: &dyn Fs, path: &DocPath) -> Result<Option<LiveFile>, FsError> {
+pub(crate) fn open_at(fs: &dyn Fs, path: &DocPath) -> Result<Option<LiveFile>, FsError> {
     let taken = fs.now();
     let file = match open_document(fs, path) {
         Ok(Opened::Document(file)) => file,

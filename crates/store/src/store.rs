@@ -14,13 +14,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::shared::Shared;
-use crate::{Error, Options, Report, Transaction, Version, json, open, read};
+use crate::{Error, Options, Report, Snapshot, Transaction, Version, json, open, read};
 
 /// A folder of files that change together.
 ///
 /// Cloning is cheap and gives another handle on the same store, for another thread. The store is
-/// let go when [`close`](Self::close) is called, or when its last handle and its last transaction
-/// are dropped.
+/// let go when [`close`](Self::close) is called, or when its last handle, its last transaction and its
+/// last snapshot are dropped.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Shared>);
 
@@ -193,6 +193,44 @@ impl Store {
             retries += 1;
             self.0.writer.counters().retry(retries);
         }
+    }
+
+    /// All documents as of now, to be read for as long as it lives: for a backup, a report, an export
+    /// of many documents that belong together.
+    ///
+    /// It takes no lock, and neither it nor anybody who commits waits for the other. What is changed
+    /// from then on stays for it, so that a snapshot that is kept for long costs space; see [`Snapshot`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the pin cannot be made: it is a small file in `.filepact/pins/`;
+    /// [`Error::Poisoned`] if the store has failed, where nothing is written any more. (A snapshot that
+    /// was taken before goes on.)
+    ///
+    /// ```
+    /// # use filepact::{Error, Store};
+    /// # fn main() -> Result<(), Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// # let store = Store::open(folder.path())?;
+    /// store.transact::<_, Error>(|tx| {
+    ///     tx.write("accounts/ann.json", &500)?;
+    ///     tx.write("accounts/bob.json", &0)
+    /// })?;
+    /// let snapshot = store.snapshot()?;
+    /// store.transact::<_, Error>(|tx| {
+    ///     tx.write("accounts/ann.json", &375)?;
+    ///     tx.remove("accounts/bob.json")
+    /// })?;
+    /// let mut total: i64 = 0;
+    /// for path in snapshot.list("accounts")? {
+    ///     total += snapshot.read::<i64>(&path)?;
+    /// }
+    /// assert_eq!(total, 500); // ann's 500 and bob's 0, as they were together
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.enter()?;
+        Ok(Snapshot::new(self.clone(), self.0.writer.pin()?))
     }
 
     /// Reads one JSON document.

@@ -52,6 +52,8 @@ mod random;
 mod rescued;
 /// Strict serializability, at every call and in random orders.
 mod serial;
+/// All documents as of one moment.
+mod snapshots;
 /// Every call is counted, and something is done just before it.
 mod steps;
 /// What the tests on the simulated file system share.

@@ -32,11 +32,11 @@ fn pin(sim: &SimFs, name: &str, store: &Store) -> Pin {
     let lock = owner.lock(&new, LockKind::Exclusive, Duration::ZERO).expect("it can be locked");
     owner.rename(&new, &at, Rename::NoReplace).expect("nobody has the name");
     let seq = store.status().expect("it can be read").committed;
-    write_all(&*file, seq.to_string().as_bytes(), 0).expect("nothing fails here");
+    write_all(&*file, format!("{seq}\n").as_bytes(), 0).expect("nothing fails here");
     Pin { owner, at, seq, _lock: lock.expect("nobody has it") }
 }
 
-/// The entries of `kept/` for a path: transaction, and length or `absent`.
+/// The entries of `kept/` for a path: transaction, and length and times, or `absent`.
 fn kept(sim: &SimFs, path: &str) -> BTreeMap<u64, String> {
     let prefix = format!("{KEPT}/{}.", Hash::of(path.as_bytes()));
     let names = sim.tree().into_keys().filter_map(|name| {
@@ -55,10 +55,11 @@ fn at_pin(sim: &SimFs, path: &str, pin: &Pin) -> Option<String> {
     match kept(sim, path).range(pin.seq + 1..).next() {
         None => read(sim, path),
         Some((_, len)) if len == "absent" => None,
-        Some((txn, len)) => {
-            let name = format!("{KEPT}/{}.{txn}.{len}", Hash::of(path.as_bytes()));
+        Some((txn, rest)) => {
+            let name = format!("{KEPT}/{}.{txn}.{rest}", Hash::of(path.as_bytes()));
             let image = read(sim, &name).expect("it is there");
-            Some(image[..len.parse().expect("a length")].to_owned())
+            let len = rest.split('.').next().expect("it begins with the length");
+            Some(image[..len.parse().expect("a number")].to_owned())
         }
     }
 }
@@ -158,6 +159,27 @@ fn attack_13_a_pin_lapses_with_its_owner() {
     put(&store, "a", b"v2");
     assert_eq!(all_kept(&sim), 0);
     assert_eq!(sim.read(&held.at), None, "the next publisher removes it");
+}
+
+/// Attack 13: who is about to lock a pin does not get it while somebody takes it away.
+#[test]
+fn attack_13_a_pin_is_taken_away_by_who_has_its_lock() {
+    let sim = prepared();
+    sim.write(".filepact/pins/young", b"");
+    let (young, tried) = (sim.actor(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let seen = Arc::clone(&tried);
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if op == "unlink" && on == ".filepact/pins/young" {
+            let lock = young.lock(on, LockKind::Exclusive, Duration::ZERO);
+            assert!(lock.expect("it is there still").is_none());
+            seen.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    sim.write(".filepact/pins/young", b"");
+    put(&store, "a", b"v1");
+    assert!(tried.load(std::sync::atomic::Ordering::SeqCst));
+    assert_eq!(sim.read(".filepact/pins/young"), None);
 }
 
 /// Attack 13: a pin that does not yet say what it reads needs everything.

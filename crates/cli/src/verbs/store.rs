@@ -1,12 +1,13 @@
 //! `init`, `status`, `check`, `checkpoint`.
 
-use filepact::{Check, Counts, Rescued, Status, Store};
+use filepact::{Check, Counts, HeldPin, Rescued, Status, Store};
 use serde::Serialize;
 
 use super::{Done, close, options};
 use crate::args::Cli;
 use crate::failure::{DAMAGED, DONE, Failure};
 use crate::output::{Output, count};
+use crate::utc;
 
 #[derive(Serialize)]
 struct Made {
@@ -41,7 +42,31 @@ struct Glance<'a> {
     deferred_checkpoint: Option<&'a str>,
     failed: bool,
     rescued: Vec<Edit<'a>>,
+    pins: Vec<Pin>,
     counts: Counts,
+}
+
+/// A snapshot that a process holds.
+#[derive(Serialize)]
+struct Pin {
+    txn: Option<u64>,
+    since: String,
+    #[serde(skip)]
+    when: String,
+    process: Option<u32>,
+    bytes: u64,
+}
+
+impl From<&HeldPin> for Pin {
+    fn from(pin: &HeldPin) -> Self {
+        Self {
+            txn: pin.txn,
+            since: utc::nanoseconds(pin.since),
+            when: utc::seconds(pin.since),
+            process: pin.process,
+            bytes: pin.bytes,
+        }
+    }
 }
 
 /// An edit of another program, and where it lies now.
@@ -67,6 +92,7 @@ pub(super) fn status(store: &Store, output: Output) -> Result<u8, Failure> {
         deferred_checkpoint,
         failed,
         rescued,
+        pins,
         counts,
     } = store.status()?;
     let glance = Glance {
@@ -79,6 +105,7 @@ pub(super) fn status(store: &Store, output: Output) -> Result<u8, Failure> {
         deferred_checkpoint: deferred_checkpoint.as_deref(),
         failed,
         rescued: rescued.iter().map(Edit::from).collect(),
+        pins: pins.iter().map(Pin::from).collect(),
         counts,
     };
     output.data(&glance, |out, glance| {
@@ -101,6 +128,15 @@ pub(super) fn status(store: &Store, output: Output) -> Result<u8, Failure> {
         }
         if !glance.rescued.is_empty() {
             writeln!(out, "            `filepact rescued` compares, restores and drops them")?;
+        }
+        if !glance.pins.is_empty() {
+            writeln!(out, "snapshots   {}", count(glance.pins.len(), "pin"))?;
+        }
+        for Pin { txn, when, process, bytes: cost, .. } in &glance.pins {
+            let up_to = txn.map_or("in the making".to_owned(), |txn| format!("up to record {txn}"));
+            let holder = process.map_or(String::new(), |pid| format!(", of process {pid}"));
+            let cost = count(bytes(*cost), "byte");
+            writeln!(out, "            {up_to}, since {when}{holder}: {cost} kept")?;
         }
         let Counts { commits, groups, conflicts, retries, waits, timeouts, heals, .. } = counts;
         let (commits, groups) = (count(bytes(commits), "commit"), count(bytes(groups), "group"));

@@ -1,0 +1,232 @@
+//! Reading documents as of an older moment, which is pinned.
+//!
+//! In this order: is the document's word published by now? Open the live file and take its size; look
+//! into `kept/`. What a publisher changes it has kept before: so an image that is found is what the
+//! document held, and where there is none nobody had begun to change the file that was opened before
+//! that look. As long as the word of the moment is not published, and nothing is kept, the word itself
+//! says the content. And then all of it is held against what was known of it: what another program
+//! has changed since is an error.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use filepact_commit::{Agrees, Before, Known, Pinned, View, list};
+use filepact_fs::{DocPath, File, Fs, Kind, Stamp};
+use filepact_journal::{Hash, Hasher, Word};
+
+use crate::Error;
+use crate::content::Content;
+use crate::read::{FromWord, LiveFile, PATIENCE, TRIES, from_word, is_below, open_at};
+use crate::shared::Shared;
+use crate::snapshot::Seen;
+
+/// A moment to read at.
+pub(crate) struct Then<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) view: &'a View,
+    pub(crate) pinned: &'a Pinned,
+    pub(crate) seen: &'a Seen,
+}
+
+/// What the document held, as far as files and words say.
+enum Found {
+    Absent,
+    /// And the file whose times tell whether it is as it was.
+    Content(Content, Option<FromFile>),
+    /// Something was published between two looks.
+    Again,
+}
+
+struct FromFile {
+    file: Arc<dyn File>,
+    /// What the live file looked like before it was read, or the document when it was kept.
+    then: Stamp,
+    /// An image may be the document's own inode: what is added to that leaves it as it is.
+    may_grow: bool,
+}
+
+impl Then<'_> {
+    /// The content of a document, and its hash; `None` if it was absent. `keep` gets the bytes.
+    pub(crate) fn content(
+        &self,
+        path: &DocPath,
+        mut keep: Option<&mut Vec<u8>>,
+    ) -> Result<Option<(Content, Hash)>, Error> {
+        let (mut tries, mut restless) = (0, 0);
+        while tries < TRIES && restless < PATIENCE {
+            tries += 1;
+            let (content, file) = match self.find(path, tries)? {
+                Found::Again => continue,
+                Found::Absent if self.was_absent(path)? => return Ok(None),
+                Found::Absent => return Err(edited(path)),
+                Found::Content(content, file) => (content, file),
+            };
+            let known = self.pinned.known(self.view, path);
+            let mut hasher = Hasher::new();
+            keep.iter_mut().for_each(|bytes| bytes.clear());
+            let agrees = Agrees::of(known.as_ref(), |take| {
+                content.read_pieces(|piece| {
+                    take(piece);
+                    hasher.update(piece);
+                    keep.iter_mut().for_each(|bytes| bytes.extend_from_slice(piece));
+                })
+            })?;
+            let hash = hasher.finish();
+            if agrees == Agrees::Yes {
+                return Ok(Some((content, hash)));
+            }
+            let Some(file) = file else { return Err(edited(path)) };
+            let now = file.file.stat()?.stamp;
+            let grown = file.may_grow && now.size > file.then.size && agrees == Agrees::Perhaps;
+            if now.mtime != file.then.mtime && !grown {
+                if file.may_grow {
+                    return Err(edited(path));
+                }
+                // Somebody has just added to it, and kept it before; or another program saves it.
+                restless += 1;
+                continue;
+            }
+            self.believe(path, &file.then, known.as_ref(), agrees, hash)?;
+            return Ok(Some((content, hash)));
+        }
+        Err(edited(path))
+    }
+
+    /// Where the document lies.
+    fn find(&self, path: &DocPath, tries: usize) -> Result<Found, Error> {
+        let word = self.pinned.word(self.view, path)?;
+        // Its size before the look into `kept/`: what is added after that look is not of the moment.
+        let live = open_at(self.fs, path)?;
+        let kept = self.pinned.images.find(self.fs, self.view, path)?;
+        match kept {
+            Some(Before::Absent) => return Ok(Found::Absent),
+            Some(Before::Document { file, len, mtime, ctime }) => {
+                let then = Stamp { size: len, mtime, ctime, ..file.stat()?.stamp };
+                let file: Arc<dyn File> = file.into();
+                let content = Content::of_file(Arc::clone(&file), len);
+                return Ok(Found::Content(content, Some(FromFile { file, then, may_grow: true })));
+            }
+            None => {}
+        }
+        Ok(match (word, live) {
+            (Some(word), live) => return self.in_flight(&word, live, tries),
+            (None, None) => Found::Absent,
+            (None, Some(LiveFile { file, stat, .. })) => {
+                let content = Content::of_file(Arc::clone(&file), stat.stamp.size);
+                let (then, may_grow) = (stat.stamp, false);
+                Found::Content(content, Some(FromFile { file, then, may_grow }))
+            }
+        })
+    }
+
+    fn in_flight(&self, word: &Word, live: Option<LiveFile>, tries: usize) -> Result<Found, Error> {
+        let file = live.as_ref().map(|LiveFile { file, stat, .. }| FromFile {
+            file: Arc::clone(file),
+            then: stat.stamp,
+            may_grow: false,
+        });
+        Ok(match from_word(self.fs, Some(word), live, tries >= PATIENCE)? {
+            FromWord::Again => Found::Again,
+            FromWord::Absent => Found::Absent,
+            FromWord::Content(content) => Found::Content(content, file),
+        })
+    }
+
+    /// Whether a content that no hash proves is all the same what the document held.
+    fn believe(
+        &self,
+        path: &DocPath,
+        then: &Stamp,
+        known: Option<&Known>,
+        agrees: Agrees,
+        hash: Hash,
+    ) -> Result<(), Error> {
+        let is_ours = known.is_some_and(|known| known.time == then.mtime);
+        if agrees == Agrees::No && is_ours && self.view.has_failed()? {
+            return Err(Error::Poisoned);
+        }
+        let since = self.pinned.since;
+        let is_as_it_was = self.pinned.is_as_it_was(agrees, known, then);
+        // In the tick of the moment a file is changed without a later time.
+        let is_plain = then.is_settled(since);
+        match is_as_it_was && (is_plain || self.seen.is_first_or_same(path, hash)) {
+            true => Ok(()),
+            false => Err(edited(path)),
+        }
+    }
+
+    fn was_absent(&self, path: &DocPath) -> Result<bool, Error> {
+        Ok(self.pinned.was_absent(self.fs, self.view, path)? && !self.seen.was_read(path))
+    }
+
+    /// The documents below a directory, sorted.
+    pub(crate) fn names(&self, dir: &str) -> Result<Vec<DocPath>, Error> {
+        for _ in 0..TRIES {
+            if let Some(names) = self.try_names(dir)? {
+                return Ok(names);
+            }
+        }
+        Err(Error::Edited { path: format!("{dir}/") })
+    }
+
+    /// `None` says to look again: somebody has changed a document between two looks.
+    fn try_names(&self, dir: &str) -> Result<Option<Vec<DocPath>>, Error> {
+        let words = self.pinned.words(self.view)?;
+        let mut names = BTreeSet::from_iter(list(self.fs, dir)?.documents);
+        // After the names: who takes one away, or makes one, has kept what was there before.
+        let then = self.pinned.images.names(self.fs, self.view)?;
+        let known = self.pinned.all_known(self.view, |path| is_below(path, dir));
+        for name in names.iter().filter(|name| then.was_there(name).is_none()) {
+            let known = known.get(&**name);
+            let is_known = known.is_some_and(|known| known.content.is_some());
+            if is_known || words.get(name).is_some() || self.is_older(name, known)? {
+                continue;
+            }
+            return match self.pinned.images.names(self.fs, self.view)?.was_there(name) {
+                None => Err(edited(name)),
+                Some(_) => Ok(None),
+            };
+        }
+        let below = |path: &str| is_below(path, dir).then(|| DocPath::new(path).ok()).flatten();
+        for (path, word) in words.iter() {
+            match below(path) {
+                Some(path) if word.said.is_removal() => drop(names.remove(&path)),
+                Some(path) => drop(names.insert(path)),
+                None => {}
+            }
+        }
+        names.retain(|name| then.was_there(name) != Some(false));
+        names.extend(then.gone.iter().filter_map(|path| below(path)));
+        for (path, _) in known.iter().filter(|(_, known)| known.content.is_some()) {
+            if let Some(path) = below(path)
+                && !names.contains(&path)
+                && !self.was_absent(&path)?
+            {
+                return Err(edited(&path));
+            }
+        }
+        Ok(Some(names.into_iter().collect()))
+    }
+
+    /// Whether a file of which nobody knows that it was there is older than the moment.
+    fn is_older(&self, name: &DocPath, known: Option<&Known>) -> Result<bool, Error> {
+        let agrees = if known.is_some() { Agrees::No } else { Agrees::Perhaps };
+        let stat = self.fs.stat(name)?.filter(|stat| stat.kind == Kind::File);
+        Ok(stat.is_none_or(|stat| self.pinned.is_as_it_was(agrees, known, &stat.stamp)))
+    }
+}
+
+/// Lets a moment go, and with it what was kept for it alone.
+pub(crate) fn release(shared: &Shared, pinned: Pinned) {
+    let at = pinned.at;
+    drop(pinned);
+    // A child of fork has only a copy; and a handle that is closed has nothing to do with the store.
+    if shared.check_open().is_err() {
+        return;
+    }
+    shared.writer.release(at);
+}
+
+fn edited(path: &DocPath) -> Error {
+    Error::Edited { path: path.to_string() }
+}
