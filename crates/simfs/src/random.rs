@@ -1,6 +1,8 @@
 //! Numbers that look random and are the same in every run.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::FixedState;
 
 /// SplitMix64: every seed gives another, full-length sequence.
 #[derive(Clone, Debug)]
@@ -38,7 +40,5 @@ impl Random {
 
 /// The same for equal values within one build of the tests; not for storing.
 pub(crate) fn hash_of(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+    FixedState::default().hash_one(value)
 }

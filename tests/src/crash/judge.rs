@@ -102,7 +102,8 @@ fn is_prefix(now: &Tree, report: &Report, expect: &Expect) -> Verdict {
     };
     for path in report.documents.iter().map(|planned| &planned.path) {
         let (wanted, found) = (tree.get(path), now.get(path));
-        let parts = wanted.map(|wanted| parts(wanted, path, &expect.history)).unwrap_or_default();
+        let before = &expect.history[..=kept];
+        let parts = wanted.map(|wanted| parts(wanted, path, before)).unwrap_or_default();
         let added = parts.get(1..).unwrap_or_default();
         let is_in = |part: &Vec<u8>| {
             found.is_some_and(|found| found.windows(part.len()).any(|window| window == part))
@@ -116,7 +117,8 @@ fn is_prefix(now: &Tree, report: &Report, expect: &Expect) -> Verdict {
     Ok(())
 }
 
-/// The body of a document in the parts of which it was made: a first one, and what was added to it.
+/// The body of a document in the parts of which it was made, as the trees until then show it: a first one,
+/// and what was added to it.
 fn parts(wanted: &[u8], path: &str, history: &[Tree]) -> Vec<Vec<u8>> {
     let was = history.iter().filter_map(|tree| tree.get(path));
     let was = was.filter(|was| wanted.starts_with(was)).map(Vec::len);
@@ -174,6 +176,8 @@ fn rescued(sim: &SimFs) -> Tree {
 /// program has added: it stays, and the addition follows it, and also later ones that were not harmed.
 /// So does a part of the addition, where the redo that wrote it behind the garbage was cut short.
 fn holds(now: &Tree, tree: &Tree, history: &[Tree]) -> bool {
+    let at = history.iter().position(|known| known == tree);
+    let history = at.map_or(history, |at| &history[..=at]);
     let same = |(path, wanted): (&String, &Vec<u8>)| {
         let Some(found) = now.get(path) else { return false };
         let parts = parts(wanted, path, history);
