@@ -165,6 +165,18 @@ Transactions come whole, in order, none twice. Where the journal does not reach 
 was, it says `gap`: look at all documents anew. With `--count`, exit code 1 if the time is over first.")]
     Watch(WatchArgs),
 
+    /// Make a consistent copy of all documents while others go on: a folder, or an archive
+    #[command(after_help = "\
+Examples:
+  filepact snapshot ../backup/monday
+  filepact snapshot /backup/monday.tar.gz
+  filepact -C ../backup/monday check         # the copy is a store of its own, clean
+
+OUT must not exist and may not lie in the store; it appears when it is whole and durable. Documents keep
+mode, time and, where the system allows it, owner; a folder shares blocks with the store where the file
+system can. A document that another program changes meanwhile is exit code 3: try again.")]
+    Snapshot(SnapshotArgs),
+
     /// Show the store at a glance
     #[command(after_help = "\
 Examples:
@@ -427,6 +439,12 @@ pub(crate) struct WatchArgs {
     /// End after this time
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) seconds: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArgs {
+    /// The folder to make, or an archive: `*.tar.gz`, `*.tgz`
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Timespec, Timestamps, UTIME_OMIT, fdatasync, fsync, ftruncate, futimens};
 use rustix::io::{pread, pwrite};
 
@@ -103,5 +103,9 @@ impl File for OsFile {
         };
         futimens(&self.fd, &Timestamps { last_access, last_modification })
             .at("set the time of", &self.path)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
     }
 }

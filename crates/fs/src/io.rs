@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use rustix::fs::ioctl_ficlone;
+
 use crate::{File, FsError, Result};
 
 /// The unit of [`copy`], in bytes.
@@ -109,6 +111,24 @@ pub fn copy(from: &dyn File, to: &dyn File, len: u64) -> Result<u64> {
         }
     }
     Ok(copied)
+}
+
+/// Gives `to` the first `len` bytes of `from` without copying them, where both lie on a file system that
+/// shares blocks between files (a reflink); each can be changed later without the other. `false` says
+/// that this cannot be had; `to` is as it was then.
+///
+/// # Errors
+/// The content is shared, and cannot be cut to its length.
+pub fn share_content(from: &dyn File, to: &dyn File, len: u64) -> Result<bool> {
+    let (Some(source), Some(target)) = (from.descriptor(), to.descriptor()) else {
+        return Ok(false);
+    };
+    if ioctl_ficlone(target, source).is_err() {
+        return Ok(false);
+    }
+    // It may have been added to since its length was taken.
+    to.set_len(len)?;
+    Ok(true)
 }
 
 fn is_interrupted(error: &FsError) -> bool {

@@ -1,6 +1,7 @@
 //! Stop after a failed sync.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -219,6 +220,10 @@ impl File for LatchedFile {
     fn set_mtime(&self, time: Time) -> Result<()> {
         self.latch.check("set the time of", &self.path)?;
         self.inner.set_mtime(time)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.descriptor()
     }
 }
 

@@ -32,6 +32,7 @@ mod direct;
 mod error;
 mod facts;
 mod file;
+mod folder;
 mod io;
 mod latch;
 mod listen;
@@ -45,7 +46,8 @@ mod traits;
 mod unnamed;
 
 pub use error::{FsError, LatchTripped, Result};
-pub use io::{PartialWrite, copy, read_full, read_to_end, write_all};
+pub use folder::NewFolder;
+pub use io::{PartialWrite, copy, read_full, read_to_end, share_content, write_all};
 pub use latch::Latched;
 pub use os::OsFs;
 pub use path::{DocPath, InvalidPath, is_reserved, parent_of};

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::{Kind, Result, Stat, Time};
@@ -108,6 +109,11 @@ pub trait File: Send + Sync + fmt::Debug {
 
     /// Sets the time of last modification.
     fn set_mtime(&self, time: Time) -> Result<()>;
+
+    /// The system's own handle, where there is one: for [`share_content`](crate::share_content).
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A held lock; dropping it lets it go.

@@ -53,6 +53,14 @@ impl Content {
         }
     }
 
+    /// The file that its first part lies in.
+    pub(crate) fn first_file(&self) -> Option<&Arc<dyn File>> {
+        match self.parts.first() {
+            Some(Part::File { file, .. }) => Some(file),
+            _ => None,
+        }
+    }
+
     /// Shows all bytes, in order.
     pub(crate) fn read_pieces(&self, mut show: impl FnMut(&[u8])) -> Result<(), FsError> {
         for part in &self.parts {

@@ -68,6 +68,7 @@
 
 mod background;
 mod content;
+mod copy;
 mod error;
 mod inspect;
 mod json;
@@ -84,6 +85,7 @@ mod version;
 mod watch;
 
 pub use content::Reader;
+pub use copy::Copied;
 pub use error::Error;
 pub use filepact_commit::{Committed, Counts, Durability, HeldPin, Rescued};
 pub use filepact_fs::{DocPath, InvalidPath, Kind, Time};

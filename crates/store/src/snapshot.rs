@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use filepact_commit::Pinned;
-use filepact_fs::DocPath;
+use filepact_fs::{DocPath, Fs};
 use filepact_journal::Hash;
 use serde::de::DeserializeOwned;
 
@@ -109,7 +109,14 @@ impl Snapshot {
         Ok(found.map(|_| bytes))
     }
 
-    fn then<T>(&self, read: impl FnOnce(&Then<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn fs(&self) -> &dyn Fs {
+        self.store.0.fs()
+    }
+
+    pub(crate) fn then<T>(
+        &self,
+        read: impl FnOnce(&Then<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let shared = &self.store.0;
         shared.check_open()?;
         let (fs, view) = (shared.fs(), shared.writer.view());

@@ -5,6 +5,7 @@ mod documents;
 mod log;
 mod recover;
 mod rescued;
+mod snapshot;
 mod store;
 
 use std::io;
@@ -37,6 +38,7 @@ pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, 
         Verb::Rescued(args) => {
             open(cli, output, |store| rescued::rescued(store, args.verb.as_ref(), output))
         }
+        Verb::Snapshot(args) => open(cli, output, |store| snapshot::snapshot(store, args, output)),
         Verb::Check => open(cli, output, |store| store::check(store, output)),
         Verb::Recover(args) if args.dry_run => recover::examine(cli, output),
         Verb::Recover(_) => open(cli, output, |store| recover::recover(store, output)),

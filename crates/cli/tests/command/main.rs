@@ -20,6 +20,8 @@ use sandbox::{Sandbox, Talk, feed};
 mod rescued;
 /// The command, run in a folder of its own.
 mod sandbox;
+/// `snapshot`: copies of one moment.
+mod snapshot;
 /// `watch`, as a verb and in `batch`.
 mod watch;
 
@@ -614,8 +616,7 @@ fn a_wrong_command_line_is_exit_code_2() {
 #[test]
 fn every_verb_has_help_with_examples() {
     let sandbox = Sandbox::bare();
-    let verbs =
-        "init get put append rm mv ls batch log watch status rescued check recover checkpoint demo";
+    let verbs = "init get put append rm mv ls batch log watch snapshot status rescued check recover checkpoint demo";
     for verb in verbs.split(' ') {
         let help = sandbox.run(&[verb, "--help"]);
         assert_eq!(help.code, 0);
