@@ -100,7 +100,7 @@ fn copy_document(then: &Then<'_>, target: &dyn Fs, path: &DocPath) -> Result<u64
     let found = |file: &Arc<dyn File>| Ok((file.attrs()?, file.stat()?.stamp.mtime));
     let found: Result<_, FsError> = content.first_file().map(found).transpose();
     if let Some((attrs, time)) = recorded.or(found?) {
-        give(&*file, attrs)?;
+        give(&*file, &attrs)?;
         file.set_mtime(time)?;
     }
     file.link(path)?;
@@ -129,17 +129,19 @@ fn fill(content: &Content, file: &dyn File) -> Result<(u64, Hash), FsError> {
 }
 
 /// Mode, owner and extended attributes, as far as the system lets us: the mode in any case.
-fn give(file: &dyn File, attrs: Attrs) -> Result<(), FsError> {
+fn give(file: &dyn File, attrs: &Attrs) -> Result<(), FsError> {
     let Attrs { uid, gid, xattrs, .. } = file.attrs()?;
     let refused = |error: &FsError| {
         error.source.kind() == std::io::ErrorKind::PermissionDenied || error.is_unsupported()
     };
-    match file.set_attrs(&attrs) {
+    match file.set_attrs(attrs) {
         Err(error) if refused(&error) => {}
         set => return set,
     }
     match file.set_attrs(&Attrs { uid, gid, ..attrs.clone() }) {
-        Err(error) if refused(&error) => file.set_attrs(&Attrs { uid, gid, xattrs, ..attrs }),
+        Err(error) if refused(&error) => {
+            file.set_attrs(&Attrs { mode: attrs.mode, uid, gid, xattrs })
+        }
         set => set,
     }
 }
