@@ -30,6 +30,11 @@ fn a_storm_of_kills_and_stops_loses_nothing() {
 }
 
 #[test]
+fn every_snapshot_is_one_moment_and_every_watch_is_complete() {
+    is_ok("sums --sums 100 --accounts 100 --kills 6");
+}
+
+#[test]
 fn processes_with_documents_of_their_own_commit_together() {
     is_ok("four --turns 1 --millis 100");
 }

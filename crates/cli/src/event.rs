@@ -100,6 +100,10 @@ impl Event {
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Transaction(entry) => entry.write(out),
+            Self::Gap { gap: Gap { after, upto } } if after > upto => writeln!(
+                out,
+                "   gap  the journal ends with {upto}, before {after}: look at all documents anew"
+            ),
             Self::Gap { gap: Gap { after, upto } } => writeln!(
                 out,
                 "   gap  what came after {after} and up to {upto} is not in the journal: look at all \

@@ -24,9 +24,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir_in(".")?;
     let store = Store::open(folder.path())?;
 
-    // The place of the key first, with its mode: every later version keeps it, and nobody else can
-    // open the key at any moment.
-    store.transact::<_, filepact::Error>(|tx| tx.write_with(KEY, "", 0o600))?;
     renew(&store, 0)?;
 
     let done = AtomicBool::new(false);
@@ -61,7 +58,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn renew(store: &Store, serial: u32) -> Result<(), filepact::Error> {
     store.transact(|tx| {
         tx.write_bytes(CERTIFICATE, pem("CERTIFICATE", serial))?;
-        tx.write_bytes(KEY, pem("PRIVATE KEY", serial))?;
+        // For its owner only from its first moment; every later version keeps that.
+        tx.write_bytes_with(KEY, pem("PRIVATE KEY", serial), 0o600)?;
         tx.note(format!("renewal {serial}"));
         Ok(())
     })

@@ -186,6 +186,33 @@ impl Transaction {
         self.put(&DocPath::new(path)?, bytes.into(), None)
     }
 
+    /// Writes a document of any content, with this mode if it is new.
+    ///
+    /// ```
+    /// # use std::os::unix::fs::PermissionsExt;
+    /// # use filepact::{Error, Store};
+    /// # fn main() -> Result<(), Error> {
+    /// # let folder = tempfile::tempdir().expect("a temporary folder");
+    /// # let store = Store::open(folder.path())?;
+    /// store.transact(|tx| {
+    ///     tx.write_bytes("tls/server.pem", "a certificate")?;
+    ///     tx.write_bytes_with("tls/server.key", "its key", 0o600)?;
+    ///     tx.write_bytes("tls/server.key", "another key") // still for its owner alone
+    /// })?;
+    /// # let key = std::fs::metadata(folder.path().join("tls/server.key")).expect("it is there");
+    /// # assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_bytes_with(
+        &mut self,
+        path: impl AsRef<str>,
+        bytes: impl Into<Vec<u8>>,
+        mode: u32,
+    ) -> Result<(), Error> {
+        self.put(&DocPath::new(path)?, bytes.into(), Some(mode))
+    }
+
     /// Writes a document from a reader, in constant memory.
     ///
     /// A body over [`Options::inline_max`](crate::Options::inline_max) is on the disk, synced, when
@@ -434,7 +461,14 @@ impl Transaction {
         self.store.0.check_open()?;
         let inline_max = self.store.0.options.inline_max;
         let content = prepare_bytes(self.store.0.fs(), path, bytes, inline_max)?;
-        let attributes = mode.map_or(Attributes::Kept, |mode| Attributes::New { mode });
+        let attributes = match (mode, self.request.changes.get(path)) {
+            (Some(mode), _) => Attributes::New { mode },
+            // What this transaction has said before holds for what it says now.
+            (None, Some(Change::Put { attributes: given @ Attributes::New { .. }, .. })) => {
+                given.clone()
+            }
+            (None, _) => Attributes::Kept,
+        };
         self.change(path.clone(), Change::Put { content, attributes });
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use filepact_tests::processes::{Outcome, four, history, plain, storm, work};
+use filepact_tests::processes::{Outcome, four, history, plain, storm, sums, work};
 
 const USAGE: &str = "\
 Several real processes share a store on a real disk, beside this program.
@@ -23,6 +23,12 @@ processes storm          kills and stops processes at every moment, and counts w
   --kills N              (300)
   --processes N          (4)
   --threads N            of each process (2)
+
+processes sums           sums all accounts through snapshots, and watches, while processes are killed
+  --sums N               (2000)
+  --accounts N           (1000)
+  --threads N            that sum (2)
+  --kills N              (20)
 
 processes four           four processes with documents of their own, and one, in turns
   --turns N              of each (5)
@@ -55,6 +61,7 @@ fn run(scenario: &str, rest: &[String]) -> Outcome {
         "history" => history::run(rest),
         "plain-readers" => plain::run(rest),
         "storm" => storm::run(rest),
+        "sums" => sums::run(rest),
         "four" => four::run(rest),
         "worker" => work(rest),
         other => Err(format!("no scenario has the name {other}; try --help").into()),

@@ -7,6 +7,7 @@
 //! - [`history`]: is everything that anybody read and wrote explained by one order of commits?
 //! - [`plain`]: what does a program find that opens the documents without filepact?
 //! - [`storm`]: is anything lost when processes are killed and stopped at every moment?
+//! - [`sums`]: is every snapshot one moment, and every watch complete?
 //! - [`four`]: do four processes commit as much as one, and each its share?
 
 mod arguments;
@@ -19,6 +20,7 @@ pub(crate) mod random;
 pub(crate) mod recovery;
 mod scratch;
 pub mod storm;
+pub mod sums;
 
 pub use arguments::Arguments;
 
@@ -32,6 +34,7 @@ pub fn work(arguments: &[String]) -> Outcome {
         "history" => history::work(rest),
         "plain-readers" => plain::work(rest),
         "storm" => storm::work(rest),
+        "sums" => sums::work(rest),
         "four" => four::work(rest),
         other => Err(format!("no scenario has the name {other}").into()),
     }
