@@ -74,7 +74,7 @@ pub fn run(arguments: &[String]) -> Outcome {
     };
     // What the last who died has committed is published by the next commit.
     store.write("end.json", &true)?;
-    let told = told.to_the_end(&store, accounts)?;
+    let told = told.finish(&store, accounts)?;
     store.checkpoint()?;
     let pins = store.status()?.pins;
     if !pins.is_empty() {
@@ -204,7 +204,7 @@ impl Told {
     }
 
     /// Hears the rest, when nobody commits any more, and holds the accounts against it.
-    fn to_the_end(mut self, store: &Store, accounts: usize) -> Outcome<Self> {
+    fn finish(mut self, store: &Store, accounts: usize) -> Outcome<Self> {
         while self.hear(Duration::ZERO)? {}
         for path in (0..accounts).map(account) {
             if let Some(told) = self.versions.get(&path)
