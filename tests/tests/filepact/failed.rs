@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use filepact::Error;
 use filepact_simfs::errno;
@@ -159,6 +160,35 @@ fn what_a_dead_rewrite_has_left_of_ours_is_nobodys_edit() {
     assert_eq!(staged(&sim), Vec::<String>::new());
     assert_eq!(next.rescued().expect("it can be listed"), []);
     assert_eq!(read(&sim, "a.json").as_deref(), Some("theirs"));
+}
+
+/// Of a log the handle knew the last line, and of the rest the length: an edit of the rest, which had slipped
+/// in before the swap of such a checkpoint that then died, was taken for our old body.
+#[test]
+fn an_edit_of_what_is_known_in_part_is_not_taken_for_what_a_dead_rewrite_has_left() {
+    let sim = prepared();
+    let next = open(&sim);
+    put(&next, "log", b"one\n");
+    next.append("log", "two\n").expect("it commits");
+    next.checkpoint().expect("nothing fails here");
+    sim.advance(Duration::from_secs(61));
+    next.append("log", "three\n").expect("it commits");
+    let dead = dies_before(&sim, options(), "sync", "log", 1);
+    dead.checkpoint().expect_err("it dies");
+    let outside = sim.clone();
+    let dead = dies(&sim, options(), move |op, on| {
+        if op == "rename" && on.ends_with("-> log") {
+            outside.write("log", b"ONE\ntwo\nthree\n");
+        }
+        op == "make_dir" && on.starts_with(".filepact/rescued/")
+    });
+    dead.checkpoint().expect_err("it dies too");
+    assert_eq!(read(&sim, "log").as_deref(), Some("one\ntwo\nthree\n"), "it is displaced");
+    put(&next, "b.json", b"v3");
+    assert_eq!(staged(&sim), Vec::<String>::new());
+    let edits = next.rescued().expect("it can be listed");
+    let kept: Vec<_> = edits.iter().map(|edit| next.read_rescued(edit)).collect();
+    assert!(matches!(&kept[..], [Ok(body)] if body == b"ONE\ntwo\nthree\n"), "{kept:?}");
 }
 
 #[test]
