@@ -10,7 +10,8 @@ use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, commit, dies, dies_before, dies_before_swap, fail, put, read, staged, text,
+    STRICT, after_power_cuts, commit, dies, dies_before, dies_before_swap, fail, put, read, staged,
+    text,
 };
 
 /// Attack 15: a checkpointer dies with the error of a sync that nobody else will be told of.
@@ -141,6 +142,33 @@ fn an_edit_that_such_a_checkpoint_displaced_and_did_not_rescue_is_not_swept() {
         assert_eq!(edits[0].path, "a.json");
         assert_eq!(staged(&sim), Vec::<String>::new());
     }
+}
+
+/// It had moved such an edit to `rescued/`, and died before the name was durable: the next checkpoint let all
+/// go that a power cut would have found the edit by.
+#[test]
+fn an_edit_that_such_a_checkpoint_has_moved_and_not_synced_stays() {
+    let sim = prepared();
+    let next = open(&sim);
+    put(&next, "a.json", b"v2");
+    let dead = dies_before(&sim, options(), "sync", "a.json", 1);
+    dead.checkpoint().expect_err("it dies");
+    let outside = sim.clone();
+    let dead = dies(&sim, options(), move |op, on| {
+        if op == "rename" && on.ends_with("-> a.json") {
+            outside.write("a.json", b"theirs");
+        }
+        op == "sync_dir" && on.starts_with(".filepact/rescued/")
+    });
+    dead.checkpoint().expect_err("it dies too");
+    assert_eq!(next.rescued().expect("it can be listed").len(), 1);
+    next.checkpoint().expect("nothing fails any more");
+    after_power_cuts(&sim, 512, |world, store| {
+        let edits = store.rescued().expect("it can be listed");
+        assert_eq!(edits.len(), 1, "{}", world.dump());
+        let body = store.read_rescued(&edits[0]).expect("it can be read");
+        assert_eq!(body, b"theirs");
+    });
 }
 
 /// It dies with our old file in `stage/`, and somebody edits the document then.
