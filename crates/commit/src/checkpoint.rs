@@ -18,7 +18,7 @@ use crate::heal::names_in_stage;
 use crate::writer::Inner;
 use crate::{
     CommitError, Known, Live, MARK, Mark, Rewritten, Stamped, Writer, drop_staged, look_past_links,
-    rewrite, stage_body_path as in_stage, sweep_all_kept,
+    rewrite, secure_rescued, stage_body_path as in_stage, sweep_all_kept,
 };
 
 /// What a checkpoint covers, chosen in the writer's turn when all is published.
@@ -111,6 +111,8 @@ impl Writer {
         Mark::Checkpoint.set(fs)?;
         if unfinished {
             let rewritten = self.rewrite_all(inner, &changed);
+            // Who died in the same may have moved an edit to where nobody has synced its name.
+            let rewritten = rewritten.and_then(|()| Ok(secure_rescued(fs, last)?));
             // What it may have left in `stage/` is settled before anything else is committed.
             inner.litter |= rewritten.is_err();
             self.tell_of_failure(inner);

@@ -1,9 +1,9 @@
 //! C5: from requests to records and staged files.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use filepact_fs::{Access, DocPath, Fs, FsError, SyncKind, Time};
+use filepact_fs::{Access, DocPath, Fs, FsError, Stamp, SyncKind, Time};
 use filepact_journal::{Append, Body, Commit, Put, RecordKind, Remove, Was};
 
 use crate::stage::{stage_bytes, stage_existing, stage_link};
@@ -29,10 +29,8 @@ pub(crate) struct StagedGroup {
     pub(crate) removals: HashMap<u64, String>,
     /// The names of large bodies, with the seq of their records.
     bodies: Vec<(u64, String)>,
-    /// Where each document ends that is added to, by the seq of the record.
-    ends: Vec<(u64, String, u64)>,
-    /// What C4 has synced for its members.
-    pub(crate) synced: RefCell<BTreeSet<DocPath>>,
+    /// What C4 has synced for its members, as it was before.
+    pub(crate) synced: RefCell<HashMap<DocPath, Stamp>>,
     /// Something that was taken back still has a name in `stage/`.
     pub(crate) litter: bool,
     /// Something could not be staged: nothing more may be, under the time of this group.
@@ -49,7 +47,6 @@ impl StagedGroup {
             staged: HashMap::new(),
             removals: HashMap::new(),
             bodies: Vec::new(),
-            ends: Vec::new(),
             synced: RefCell::default(),
             litter: false,
             spoiled: false,
@@ -114,7 +111,6 @@ impl StagedGroup {
             self.litter |= fs.unlink(&at).is_err();
         }
         self.removals.retain(|seq, _| *seq < from);
-        self.ends.retain(|(seq, ..)| *seq < from);
         self.records.truncate(usize::try_from(from - self.first).expect("a count of records"));
     }
 
@@ -200,10 +196,17 @@ impl StagedGroup {
                 Body::Staged(name)
             }
         };
-        // Earlier members of the group may have added to it.
-        let ends = self.ends.iter().rev().find(|(_, other, _)| *other == path);
-        let offset = ends.map_or(was.size, |(_, _, end)| *end);
-        self.ends.push((seq, path.clone(), offset + len));
+        // Earlier members of the group may have added to it: then it adds to what they have found. What
+        // another program has added since stands before their bytes, and a record that has found it
+        // would say that theirs were there as well.
+        let earlier = self.records.iter().rev().find_map(|record| match record {
+            RecordKind::Append(append) if append.path == path => Some(append),
+            _ => None,
+        });
+        let (offset, was) = match earlier {
+            Some(earlier) => (earlier.offset + earlier.len, earlier.was.clone()),
+            None => (was.size, was),
+        };
         self.records.push(RecordKind::Append(Append { path, offset, len, hash, was, body }));
         Ok(())
     }

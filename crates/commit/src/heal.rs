@@ -15,8 +15,8 @@ use crate::publication::note_stamp;
 use crate::stage::{Dress, owner, place, stage_again, stage_edited};
 use crate::writer::Inner;
 use crate::{
-    CommitError, Durability, Mark, Rescued, STAGE, Swap, View, Writer, hash_file, is_before_own,
-    is_plainly_was, remove_document, rescue, secure_rescued, settle_leftover,
+    CommitError, Durability, Holds, Mark, Rescued, STAGE, Swap, View, Writer, hash_file,
+    is_before_own, is_plainly_was, remove_document, rescue, secure_rescued, settle_leftover,
     stage_body_path as in_stage, stage_name_record, sync_documents,
 };
 
@@ -115,10 +115,9 @@ impl Writer {
         };
         let (txn, time) = record;
         let swap = Swap { path, was: None, txn, time, own: false };
-        let is_known = |_: &Stat, _| match &known.content {
-            Some(holds) => Ok(matches!(holds.is_at(fs, &at)?, Some((true, _)))),
-            None => Ok(false),
-        };
+        // Where only a part is known an edit may lie in the rest.
+        let known = known.content.as_ref().and_then(Holds::hash);
+        let is_known = |_: &Stat, found| Ok(known == Some(found));
         let rescued = settle_leftover(fs, &at, swap, None, is_known)?;
         rescued.iter().for_each(|edit| self.counters.rescue(edit));
         Ok(())

@@ -84,7 +84,9 @@ pub use live::{
 pub use mark::Mark;
 pub use outside::{is_before_own, is_plainly_was, rescue};
 pub use past::{Agrees, Pinned};
-pub use pins::{Before, HeldPin, Images, Names, held_pins, sweep_all_kept, sweep_kept};
+pub use pins::{
+    Before, HeldPin, Images, Names, held_pins, sweep_all_kept, sweep_kept, sweep_kept_alone,
+};
 pub use prepare::{Content, PrepareError, prepare_bytes, prepare_existing, prepare_reader};
 pub use publish::{Displaced, Swap, remove_document, settle, settle_leftover};
 pub use read_set::{Listed, Observation, ReadSet, Seen, Stamped};

@@ -27,9 +27,10 @@ mod pin;
 mod sweep;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::time::Duration;
 
-use filepact_fs::{Access, Fs, FsError, Lock, LockKind, Time, read_to_end};
+use filepact_fs::{Access, Fs, FsError, Lock, LockKind, Stat, Time, read_to_end};
 
 use crate::{KEPT, PINS};
 
@@ -37,7 +38,7 @@ pub use cost::{HeldPin, held_pins};
 pub use images::{Before, Images, Names};
 pub(crate) use keep::Pins;
 pub(crate) use pin::Pin;
-pub use sweep::{sweep_all_kept, sweep_kept};
+pub use sweep::{sweep_all_kept, sweep_kept, sweep_kept_alone};
 
 /// The image of a document that was absent.
 const ABSENT: &str = "absent";
@@ -79,6 +80,11 @@ fn look_at(fs: &dyn Fs, at: &str) -> Result<Look, FsError> {
     // another one then.
     let lock = match fs.lock(at, LockKind::Exclusive, Duration::ZERO) {
         Err(error) if error.is_not_found() => return Ok(Look::Gone),
+        // Another user's: whether somebody has it, and what it says, we may not know.
+        Err(error) if is_denied(&error) => {
+            let held = |stat: Stat| Look::Held { says: None, since: stat.stamp.mtime };
+            return Ok(fs.stat(at)?.map_or(Look::Gone, held));
+        }
         lock => lock?,
     };
     if let Some(lock) = lock {
@@ -90,6 +96,10 @@ fn look_at(fs: &dyn Fs, at: &str) -> Result<Look, FsError> {
     };
     let says = seq_in(&read_to_end(&*file)?);
     Ok(Look::Held { says, since: file.stat()?.stamp.mtime })
+}
+
+fn is_denied(error: &FsError) -> bool {
+    error.source.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// What a pin says: a number counts once its line has ended, since half of it is another number.

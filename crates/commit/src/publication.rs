@@ -109,8 +109,10 @@ impl Publish {
             Step::Append(appends) => {
                 let taken = fs.now();
                 let stat = append::add(fs, &self.path, appends, self.time)?;
-                // It ends here where it holds what was committed and nothing of anybody else.
-                if append::end_of(appends) == Some(stat.stamp.size) {
+                // It ends here where it holds what was committed and nothing of anybody else. A further
+                // name, as that of an image that is kept for a pin, moves the ctime when it goes, which
+                // would look like an edit: then the commit's time alone says what is ours.
+                if append::end_of(appends) == Some(stat.stamp.size) && stat.nlink == 1 {
                     view.stamp(&self.path, Stamped { stamp: stat.stamp, taken });
                 }
                 Ok(None)

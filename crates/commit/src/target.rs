@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use filepact_fs::{Access, Attrs, DocPath, FsError, Kind, Stat, parent_of};
+use filepact_fs::{Access, Attrs, DocPath, FsError, Kind, Stamp, Stat, parent_of};
 use filepact_journal::{Hash, Was};
 
 use crate::validate::{Validation, by_content, changed_lately};
@@ -86,21 +86,27 @@ impl Validation<'_> {
             if let Some(holds) = holds.filter(|holds| holds.len() == stat.stamp.size)
                 && let Some(hash) = self.recognised(path, holds)?
             {
-                return Ok(was(stat, Some(hash)));
+                return Ok(was(&stat.stamp, Some(hash)));
             }
             if changed_lately(&stat.stamp, self.fs.now()) {
                 // What is added to is in no record: without it the addition is not what was committed.
-                self.sync_once(path)?;
+                self.sync_once(path, &stat.stamp)?;
             }
         }
-        let known = known.filter(proves);
-        let hash = match (seen.and_then(Seen::hash), known.and_then(|known| known.content)) {
-            (Some(hash), _) => Some(hash),
-            (None, Some(holds)) => holds.hash(),
-            (None, None) if stat.stamp.size <= self.inline_max as u64 => self.look(path)?.hash(),
-            (None, None) => None,
-        };
-        Ok(was(stat, hash))
+        // Size and hash are of one look: others may add to it between two, and of a version that never
+        // was nobody finds that the append has added to it.
+        if let Some(Seen::Document { hash, stamp: Some(Stamped { stamp, .. }) }) = seen {
+            return Ok(was(stamp, Some(*hash)));
+        }
+        if let Some(holds) = known.filter(proves).and_then(|known| known.content) {
+            return Ok(was(&stat.stamp, holds.hash()));
+        }
+        if stat.stamp.size <= self.inline_max as u64
+            && let Live::Document { stat, hash, .. } = self.look(path)?
+        {
+            return Ok(was(&stat.stamp, Some(hash)));
+        }
+        Ok(was(&stat.stamp, None))
     }
 
     fn attrs(&self, path: &DocPath) -> Result<Option<Attrs>, FsError> {
@@ -124,7 +130,7 @@ impl Validation<'_> {
     ) -> Result<Option<Was>, CommitError> {
         if let Some(seen) = seen {
             return Ok(match (seen, stat) {
-                (Seen::Document { hash, .. }, Some(stat)) => Some(was(stat, Some(*hash))),
+                (Seen::Document { hash, .. }, Some(stat)) => Some(was(&stat.stamp, Some(*hash))),
                 _ => None,
             });
         }
@@ -132,7 +138,7 @@ impl Validation<'_> {
             let Some(stat) = stat else { return Ok(None) };
             let settled = stat.stamp.is_settled(self.fs.now());
             let hash = if settled { None } else { self.look(path)?.hash() };
-            return Ok(Some(was(stat, hash)));
+            return Ok(Some(was(&stat.stamp, hash)));
         };
         let Some(holds) = known.content else { return Ok(None) };
         let Some(stat) = stat else { return Ok(Some(by_content(&holds))) };
@@ -141,10 +147,10 @@ impl Validation<'_> {
             return Ok(Some(Was { hash: None, ..by_content(&holds) }));
         }
         if known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)) {
-            return Ok(Some(was(stat, holds.hash())));
+            return Ok(Some(was(&stat.stamp, holds.hash())));
         }
         if let Some(hash) = self.recognised(path, &holds)? {
-            return Ok(Some(was(stat, Some(hash))));
+            return Ok(Some(was(&stat.stamp, Some(hash))));
         }
         // The content alone tells the known version: an edit can have kept its inode and put its
         // time back.
@@ -246,6 +252,6 @@ impl From<FsError> for Wrong {
     }
 }
 
-fn was(stat: &Stat, hash: Option<Hash>) -> Was {
-    Was { size: stat.stamp.size, mtime: stat.stamp.mtime, ino: stat.stamp.ino, hash }
+fn was(stamp: &Stamp, hash: Option<Hash>) -> Was {
+    Was { size: stamp.size, mtime: stamp.mtime, ino: stamp.ino, hash }
 }

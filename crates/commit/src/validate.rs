@@ -4,7 +4,7 @@
 //! change, and the outside edits that the transaction has read, to be adopted ahead of it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use filepact_fs::{DocPath, Fs, FsError, Stamp, Stat, Time};
 use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
@@ -44,8 +44,8 @@ pub(crate) struct Validation<'a> {
     /// The mount of the root.
     pub(crate) mount: u64,
     pub(crate) inline_max: usize,
-    /// What was synced for earlier members of its group.
-    pub(crate) synced: &'a RefCell<BTreeSet<DocPath>>,
+    /// What was synced for earlier members of its group, as it was before.
+    pub(crate) synced: &'a RefCell<HashMap<DocPath, Stamp>>,
 }
 
 impl Validation<'_> {
@@ -141,7 +141,7 @@ impl Validation<'_> {
             (None, Seen::Document { stamp: Some(Stamped { stamp, taken }), .. })
                 if changed_lately(stamp, *taken) =>
             {
-                self.sync_once(path)?;
+                self.sync_once(path, stamp)?;
             }
             _ => {}
         }
@@ -212,12 +212,12 @@ impl Validation<'_> {
         Ok(Adopted { record, stamp: Some(stamp) })
     }
 
-    /// Once for all members of a group: they were all taken before the first of them was validated, so
-    /// that none has seen what came after this sync.
-    pub(crate) fn sync_once(&self, path: &DocPath) -> Result<(), FsError> {
-        if !self.synced.borrow().contains(path) {
+    /// Once for all members of a group that find the document as it was before the sync: who finds it
+    /// changed adds to what came after.
+    pub(crate) fn sync_once(&self, path: &DocPath, found: &Stamp) -> Result<(), FsError> {
+        if self.synced.borrow().get(path) != Some(found) {
             self.sync(path)?;
-            self.synced.borrow_mut().insert(path.clone());
+            self.synced.borrow_mut().insert(path.clone(), *found);
         }
         Ok(())
     }

@@ -110,11 +110,7 @@ impl Follower {
 /// Others may go on meanwhile, so that `committed` is not the newest any more and what it rests on
 /// is gone: after a [`ScanError`] read `state` again. Only if it still says the same is that damage.
 pub fn read_to(fs: &dyn Fs, committed: &Mark) -> Result<Result<Scan, ScanError>, FsError> {
-    let segments = match load(fs) {
-        // Removed since it was listed.
-        Err(error) if error.is_not_found() => Vec::new(),
-        segments => segments?,
-    };
+    let segments = load(fs)?;
     let segments: Vec<(u64, &[u8])> = segments.iter().map(|s| (s.first, &*s.bytes)).collect();
     Ok(scan_to(&segments, committed))
 }

@@ -14,14 +14,18 @@ pub struct Segment {
     pub bytes: Vec<u8>,
 }
 
-/// Reads every segment, in order; other names are ignored. Without the directory there is none.
+/// Reads every segment, in order; other names are ignored. Without the directory there is none. What is
+/// removed meanwhile, as elder segments are, is not among them: whether the rest is whole, a scan tells.
 ///
 /// What is read may exist in memory only; what was synced is not lost, but a group may parse and
 /// still go with the power.
 pub fn load(fs: &dyn Fs) -> Result<Vec<Segment>, FsError> {
     let mut segments = Vec::new();
     for first in segments_in(fs)? {
-        let file = fs.open(&segment_path(first), Access::Read)?;
+        let file = match fs.open(&segment_path(first), Access::Read) {
+            Err(error) if error.is_not_found() => continue,
+            file => file?,
+        };
         segments.push(Segment { first, bytes: read_to_end(&*file)? });
     }
     Ok(segments)

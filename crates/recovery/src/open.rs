@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Mark, StageNames, View, WriterParts, create_layout, secure_rescued, sweep_all_kept,
+    Mark, StageNames, View, WriterParts, create_layout, secure_rescued, sweep_kept_alone,
 };
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
@@ -103,7 +103,7 @@ fn recover(
     let known = run.known(&planned, upto)?;
     run.sweep_bodies(&mut report)?;
     // Nobody reads an older moment any more: nobody else has the store open.
-    sweep_all_kept(&*fs)?;
+    sweep_kept_alone(&*fs)?;
     finish(fs, journal, known, report)
 }
 

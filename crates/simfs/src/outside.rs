@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 
-use filepact_fs::{Kind, Rename, Stat};
+use filepact_fs::{Attrs, Kind, Rename, Stat};
 
 use crate::fs::{Class, SimFs};
 use crate::inode::{Id, ROOT};
@@ -183,9 +183,18 @@ impl SimFs {
 
     /// Sets the permission bits.
     pub fn set_mode(&self, path: &str, mode: u32) {
-        self.outside("chmod", path, |system| {
+        self.change_attrs("chmod", path, |attrs| Attrs { mode, ..attrs });
+    }
+
+    /// Sets the owner and the group.
+    pub fn set_owner(&self, path: &str, uid: u32, gid: u32) {
+        self.change_attrs("chown", path, |attrs| Attrs { uid, gid, ..attrs });
+    }
+
+    fn change_attrs(&self, what: &str, path: &str, change: impl FnOnce(Attrs) -> Attrs) {
+        self.outside(what, path, |system| {
             let id = system.find(path)?.found.ok_or(crate::errno::NOENT)?.id;
-            let attrs = filepact_fs::Attrs { mode, ..system.inode(id).meta.live.attrs() };
+            let attrs = change(system.inode(id).meta.live.attrs());
             system.set_attrs(id, &attrs);
             Ok(())
         });

@@ -7,13 +7,15 @@ use std::thread;
 use std::time::Duration;
 
 use filepact::{Error, LoggedKind, Store, Version};
-use filepact_fs::{Access, Fs, LockKind, OsFs, write_all};
+use filepact_fs::{Fs, LockKind, OsFs};
 use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::INLINE_MAX;
 use filepact_tests::steps::Steps;
 
-use crate::support::{after_power_cuts, dies, fail, moment, put, read, set_mtime, staged, text};
+use crate::support::{
+    after_power_cuts, dies, echo, fail, moment, put, read, set_mtime, staged, text,
+};
 
 /// A log of one line, which is durable.
 const FIRST: &str = "first\n";
@@ -29,13 +31,6 @@ fn with_log() -> SimFs {
 
 fn add(store: &Store, line: &str) {
     store.append("log", line).expect("nothing stands in the way");
-}
-
-/// As `echo >>` does it, durably.
-fn echo(sim: &SimFs, path: &str, line: &str) {
-    let file = sim.actor().open(path, Access::Append).expect("it is there");
-    write_all(&*file, line.as_bytes(), 0).expect("nothing fails here");
-    sim.write_back(path);
 }
 
 fn log(sim: &SimFs) -> String {

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use filepact::Error;
 use filepact_simfs::errno;
@@ -9,7 +10,8 @@ use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, commit, dies, dies_before, dies_before_swap, fail, put, read, staged, text,
+    STRICT, after_power_cuts, commit, dies, dies_before, dies_before_swap, fail, put, read, staged,
+    text,
 };
 
 /// Attack 15: a checkpointer dies with the error of a sync that nobody else will be told of.
@@ -142,6 +144,33 @@ fn an_edit_that_such_a_checkpoint_displaced_and_did_not_rescue_is_not_swept() {
     }
 }
 
+/// It had moved such an edit to `rescued/`, and died before the name was durable: the next checkpoint let all
+/// go that a power cut would have found the edit by.
+#[test]
+fn an_edit_that_such_a_checkpoint_has_moved_and_not_synced_stays() {
+    let sim = prepared();
+    let next = open(&sim);
+    put(&next, "a.json", b"v2");
+    let dead = dies_before(&sim, options(), "sync", "a.json", 1);
+    dead.checkpoint().expect_err("it dies");
+    let outside = sim.clone();
+    let dead = dies(&sim, options(), move |op, on| {
+        if op == "rename" && on.ends_with("-> a.json") {
+            outside.write("a.json", b"theirs");
+        }
+        op == "sync_dir" && on.starts_with(".filepact/rescued/")
+    });
+    dead.checkpoint().expect_err("it dies too");
+    assert_eq!(next.rescued().expect("it can be listed").len(), 1);
+    next.checkpoint().expect("nothing fails any more");
+    after_power_cuts(&sim, 512, |world, store| {
+        let edits = store.rescued().expect("it can be listed");
+        assert_eq!(edits.len(), 1, "{}", world.dump());
+        let body = store.read_rescued(&edits[0]).expect("it can be read");
+        assert_eq!(body, b"theirs");
+    });
+}
+
 /// It dies with our old file in `stage/`, and somebody edits the document then.
 #[test]
 fn what_a_dead_rewrite_has_left_of_ours_is_nobodys_edit() {
@@ -159,6 +188,35 @@ fn what_a_dead_rewrite_has_left_of_ours_is_nobodys_edit() {
     assert_eq!(staged(&sim), Vec::<String>::new());
     assert_eq!(next.rescued().expect("it can be listed"), []);
     assert_eq!(read(&sim, "a.json").as_deref(), Some("theirs"));
+}
+
+/// Of a log the handle knew the last line, and of the rest the length: an edit of the rest, which had slipped
+/// in before the swap of such a checkpoint that then died, was taken for our old body.
+#[test]
+fn an_edit_of_what_is_known_in_part_is_not_taken_for_what_a_dead_rewrite_has_left() {
+    let sim = prepared();
+    let next = open(&sim);
+    put(&next, "log", b"one\n");
+    next.append("log", "two\n").expect("it commits");
+    next.checkpoint().expect("nothing fails here");
+    sim.advance(Duration::from_secs(61));
+    next.append("log", "three\n").expect("it commits");
+    let dead = dies_before(&sim, options(), "sync", "log", 1);
+    dead.checkpoint().expect_err("it dies");
+    let outside = sim.clone();
+    let dead = dies(&sim, options(), move |op, on| {
+        if op == "rename" && on.ends_with("-> log") {
+            outside.write("log", b"ONE\ntwo\nthree\n");
+        }
+        op == "make_dir" && on.starts_with(".filepact/rescued/")
+    });
+    dead.checkpoint().expect_err("it dies too");
+    assert_eq!(read(&sim, "log").as_deref(), Some("one\ntwo\nthree\n"), "it is displaced");
+    put(&next, "b.json", b"v3");
+    assert_eq!(staged(&sim), Vec::<String>::new());
+    let edits = next.rescued().expect("it can be listed");
+    let kept: Vec<_> = edits.iter().map(|edit| next.read_rescued(edit)).collect();
+    assert!(matches!(&kept[..], [Ok(body)] if body == b"ONE\ntwo\nthree\n"), "{kept:?}");
 }
 
 #[test]

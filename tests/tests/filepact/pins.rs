@@ -298,3 +298,39 @@ fn an_opening_alone_sweeps_what_was_kept() {
     assert_eq!(all_kept(&sim), 0);
     assert!(sim.actor().open(".filepact/pins/held", Access::Read).is_err());
 }
+
+/// Root looked at a snapshot of somebody's store: the pin was root's alone, and its owner, who could not
+/// look at it, committed nothing any more.
+#[test]
+fn a_pin_belongs_to_whom_the_store_belongs() {
+    let sim = prepared();
+    sim.set_owner(".filepact/pins", 33, 44);
+    let store = open(&sim);
+    let _snapshot = store.snapshot().expect("it can be made");
+    let pins = sim.names_in(".filepact/pins");
+    let pin = sim.stat(&format!(".filepact/pins/{}", pins[0])).expect("it is there");
+    assert_eq!((pins.len(), pin.uid, pin.gid, pin.mode), (1, 33, 44, 0o600));
+}
+
+/// The same where it could not be given away; and when its process was killed, the store did not open.
+#[test]
+fn a_pin_that_may_not_be_looked_at_is_held_until_somebody_opens_the_store_alone() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "a", b"v1");
+    let held = pin(&sim, "held", &store);
+    fail(&sim, "lock", ".filepact/pins/", errno::ACCES, true);
+    put(&store, "a", b"v2");
+    put(&store, "a", b"v3");
+    store.checkpoint().expect("nothing stands in the way");
+    assert_eq!(at_pin(&sim, "a", &held).as_deref(), Some("v1"));
+    let pins = store.status().expect("it can be read").pins;
+    assert!(matches!(&pins[..], [pin] if pin.txn.is_none()), "{pins:?}");
+    sim.kill(&held.owner);
+    drop((held, store));
+    let store = open(&sim);
+    assert_eq!(sim.names_in(".filepact/pins"), Vec::<String>::new());
+    assert_eq!(all_kept(&sim), 0);
+    put(&store, "a", b"v4");
+    assert_eq!(all_kept(&sim), 0);
+}

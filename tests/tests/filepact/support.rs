@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use filepact::{Error, Options, Store};
-use filepact_fs::{Access, Fs, Time};
+use filepact_fs::{Access, Fs, Time, write_all};
 use filepact_simfs::{Fault, FaultKind, Grain, Moment, Profile, SimFs, When};
 use filepact_tests::crash::{open, options};
 use filepact_tests::steps::Steps;
@@ -57,6 +57,13 @@ pub(crate) fn moment(sim: &SimFs, call: &str) -> Moment {
 pub(crate) fn set_mtime(sim: &SimFs, path: &str, mtime: Time) {
     let file = sim.actor().open(path, Access::Write).expect("it is there");
     file.set_mtime(mtime).expect("nothing fails here");
+}
+
+/// Adds a line as `echo >>` does it, durably.
+pub(crate) fn echo(sim: &SimFs, path: &str, line: &str) {
+    let file = sim.actor().open(path, Access::Append).expect("it is there");
+    write_all(&*file, line.as_bytes(), 0).expect("nothing fails here");
+    sim.write_back(path);
 }
 
 pub(crate) fn mtime(sim: &SimFs, path: &str) -> Time {

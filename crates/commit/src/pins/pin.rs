@@ -1,11 +1,13 @@
 //! The reader's side: a pin of this process.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filepact_fs::{File, Fs, FsError, Lock, LockKind, write_all};
+use filepact_fs::{Attrs, File, Fs, FsError, Lock, LockKind, write_all};
 
+use super::is_denied;
 use crate::PINS;
 
 /// How often others may take a pin away that is not locked yet before that is an error.
@@ -34,6 +36,7 @@ impl Pin {
         loop {
             let at = format!("{PINS}/{pid}-{}", fs.unique());
             let file = fs.create(&at)?;
+            give_away(&*fs, &*file)?;
             tries += 1;
             match fs.lock(&at, LockKind::Exclusive, Duration::ZERO) {
                 Ok(Some(lock)) => return Ok(Self { fs, at, file: Some(file), _lock: lock, pid }),
@@ -42,7 +45,7 @@ impl Pin {
                 refused => {
                     // It pins nothing, and the next publisher would remove it.
                     let _ = fs.unlink(&at);
-                    let busy = |_| FsError::new("lock", &at, std::io::ErrorKind::WouldBlock);
+                    let busy = |_| FsError::new("lock", &at, io::ErrorKind::WouldBlock);
                     return Err(refused.map_or_else(|error| error, busy));
                 }
             }
@@ -55,6 +58,19 @@ impl Pin {
             write_all(&*file, format!("{seq}\n").as_bytes(), 0)?;
         }
         Ok(())
+    }
+}
+
+/// A pin that root makes goes to whom the store belongs, who could not look at it otherwise.
+fn give_away(fs: &dyn Fs, pin: &dyn File) -> Result<(), FsError> {
+    let Some(pins) = fs.stat(PINS)? else { return Ok(()) };
+    if pin.stat()?.uid == pins.uid {
+        return Ok(());
+    }
+    match pin.set_attrs(&Attrs { uid: pins.uid, gid: pins.gid, ..pin.attrs()? }) {
+        // Not even root: then it counts as held until somebody opens the store alone.
+        Err(error) if is_denied(&error) => Ok(()),
+        given => given,
     }
 }
 

@@ -1,10 +1,11 @@
 //! What no pin needs goes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use filepact_fs::{Fs, FsError};
+use filepact_fs::{Fs, FsError, LockKind};
 
-use super::{Kept, held, name_path, unlink_if_there};
+use super::{Kept, held, is_denied, name_path, names, unlink_if_there};
 use crate::KEPT;
 
 /// Removes pins whose owners are gone, and images that no pin needs.
@@ -38,4 +39,16 @@ pub fn sweep_all_kept(fs: &dyn Fs) -> Result<(), FsError> {
     let Kept { entries, named } = Kept::list(fs)?;
     let kept: BTreeSet<_> = entries.into_iter().map(|entry| entry.path).collect();
     named.difference(&kept).try_for_each(|path| unlink_if_there(fs, &name_path(path)))
+}
+
+/// As [`sweep_all_kept`], by who has the store alone: another user's pin, of which nobody else can tell
+/// whether it is held, is not.
+pub fn sweep_kept_alone(fs: &dyn Fs) -> Result<(), FsError> {
+    for at in names(fs)? {
+        let lock = fs.lock(&at, LockKind::Exclusive, Duration::ZERO);
+        if lock.is_err_and(|error| is_denied(&error)) {
+            unlink_if_there(fs, &at)?;
+        }
+    }
+    sweep_all_kept(fs)
 }

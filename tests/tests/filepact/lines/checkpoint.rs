@@ -89,6 +89,24 @@ fn a_checkpoint_reads_back_what_another_process_has_published() {
     b.checkpoint().expect_err("it is not what was written");
 }
 
+/// The image that was kept of a log was a link to it, and when it went, the log's ctime moved: what the disk
+/// had lost was taken for somebody's edit from then on, and the journal that held it went.
+#[test]
+fn a_lost_write_is_found_though_an_image_of_the_document_has_gone() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "log", b"one\n");
+    let snapshot = store.snapshot().expect("it can be made");
+    store.append("log", "two\n").expect("it commits");
+    let before = sim.stat("log").expect("it is there").stamp;
+    sim.advance(Duration::from_secs(1));
+    drop(snapshot);
+    let after = sim.stat("log").expect("it is there").stamp;
+    assert!(before.same_body(&after) && before != after, "{before:?} {after:?}");
+    sim.damage("log", Damage::FlipBit { offset: 5, bit: 0 });
+    store.checkpoint().expect_err("it is not what was written");
+}
+
 #[test]
 fn a_mark_that_a_process_left_behind_its_record_is_cleared() {
     let sim = prepared();

@@ -1,13 +1,14 @@
 //! C1 to C9.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use filepact::{Durability, Error, Store};
+use filepact::{Durability, Error, Store, Version};
 use filepact_simfs::{Fault, FaultKind, When, errno};
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::body;
 use filepact_tests::meanwhile::Meanwhile;
+use filepact_tests::steps::Steps;
 
 use crate::lines::{dies_with_the_error_of, in_one_turn, just_before, patient};
 use crate::support::{after_power_cuts, fail, mtime, put, read, set_mtime, staged};
@@ -36,6 +37,41 @@ fn an_edit_that_changes_while_it_is_adopted_is_a_conflict() {
         drop(store);
         assert_eq!(open(&sim).read_bytes("a.json").expect("it can be read"), Some(later));
     }
+}
+
+/// Of an earlier member the document was synced, and then somebody saved what the next one expects.
+#[test]
+fn what_a_member_expects_is_synced_though_an_earlier_one_has_synced_another_version() {
+    let sim = prepared();
+    let (world, since) = (sim.clone(), AtomicUsize::new(0));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        let is_synced = since.load(Ordering::SeqCst) > 0 || (op, on) == ("sync", "by-hand");
+        // Just before the next call.
+        if is_synced && since.fetch_add(1, Ordering::SeqCst) == 1 {
+            world.write("by-hand", b"expected");
+        }
+    });
+    let store = patient().open_with(steps).expect("it opens");
+    sim.write("by-hand", b"just now");
+    let first = |store: &Store| {
+        let mut tx = store.begin()?;
+        tx.read_bytes("by-hand")?;
+        tx.write_bytes("x", "1")?;
+        tx.commit()
+    };
+    let second = |store: &Store| {
+        let mut tx = store.begin()?;
+        tx.expect("by-hand", Some(Version::of(b"expected")))?;
+        tx.write_bytes("y", "derived")?;
+        tx.commit()
+    };
+    let said = in_one_turn::<Result<_, Error>>(&store, [first, second]);
+    assert!(said.iter().all(Result::is_ok), "{said:?}");
+    assert_eq!(store.status().expect("it answers").counts.largest_group, 2);
+    after_power_cuts(&sim, 64, |world, _| {
+        assert_eq!(read(world, "y").as_deref(), Some("derived"));
+        assert_eq!(read(world, "by-hand").as_deref(), Some("expected"));
+    });
 }
 
 /// Attack 15.

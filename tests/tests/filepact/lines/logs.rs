@@ -1,7 +1,7 @@
 //! Appends, and what others add meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use filepact::{Error, Store};
@@ -11,7 +11,9 @@ use filepact_tests::history::body;
 use filepact_tests::steps::Steps;
 
 use crate::lines::{in_one_turn, just_before, patient};
-use crate::support::{dies, dies_before, fail, mtime, put, read, staged, text};
+use crate::support::{
+    after_power_cuts, dies, dies_before, echo, fail, mtime, put, read, staged, text,
+};
 
 #[test]
 fn a_document_that_may_not_be_written_is_not_added_to() {
@@ -49,6 +51,52 @@ fn two_equal_lines_of_one_group_are_both_recovered() {
     in_one_turn(&store, [0; 2].map(|_| |store: &Store| store.append("log", "same\n").is_err()));
     drop(store);
     assert_eq!(text(&open(&sim), "log").as_deref(), Some("first\nsame\nsame\n"));
+}
+
+/// Between the C4 of one member and that of the next another program added a line, durably. What the second
+/// had found began with that line, so that after a power cut recovery took the first one's for said before it.
+#[test]
+fn what_another_program_adds_in_c4_of_a_group_costs_no_member_its_line() {
+    for nth in 1.. {
+        let sim = prepared();
+        // Nobody knows it, and it has changed lately.
+        sim.write("log", b"theirs\n");
+        sim.write_back("log");
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        let (world, calls) = (sim.clone(), Arc::clone(&left));
+        let steps = Steps::new(sim.actor(), move |_, op, on| match calls.load(Ordering::SeqCst) {
+            usize::MAX | 0 => {}
+            // C4 is over.
+            _ if op == "write" && on.starts_with(".filepact/journal/") => {
+                calls.store(usize::MAX, Ordering::SeqCst);
+            }
+            before => {
+                calls.store(before - 1, Ordering::SeqCst);
+                if before == 1 {
+                    echo(&world, "log", "and this\n");
+                }
+            }
+        });
+        let store = patient().open_with(steps).expect("it opens");
+        left.store(nth, Ordering::SeqCst);
+        let said = in_one_turn(
+            &store,
+            ["one\n", "two\n"].map(|line| move |store: &Store| store.append("log", line)),
+        );
+        assert!(said.iter().all(Result::is_ok), "{said:?}");
+        assert_eq!(store.status().expect("it answers").counts.largest_group, 2);
+        if left.load(Ordering::SeqCst) != 0 {
+            assert!(nth > 10, "only {nth} calls in C4");
+            break;
+        }
+        after_power_cuts(&sim, 64, |world, store| {
+            let log = read(world, "log").expect("it is there");
+            assert!(log.starts_with("theirs\nand this\n"), "call {nth}: {log:?}");
+            // A line may stand twice behind one that was added after C4.
+            assert!(log.contains("one\n") && log.contains("two\n"), "call {nth}: {log:?}");
+            assert_eq!(store.recovery_report().rescued, [], "call {nth}");
+        });
+    }
 }
 
 #[test]

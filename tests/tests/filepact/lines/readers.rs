@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use filepact::Error;
+use filepact_simfs::errno;
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::body;
 use filepact_tests::steps::Steps;
 
 use crate::lines::just_before;
-use crate::support::{commit, dies_before_swap, put};
+use crate::support::{commit, dies_before_swap, fail, put};
 
 #[test]
 fn what_a_transaction_looks_at_twice_is_the_same() {
@@ -118,4 +119,35 @@ fn two_documents_of_one_commit_are_read_of_one_moment_while_it_is_published() {
         Ok(b) => assert_eq!(a, b),
         Err(error) => assert!(matches!(error, Error::Conflict { .. }), "{error:?}"),
     }
+}
+
+/// Elder segments went between the list of the journal and their opening, and nothing was read then: twice,
+/// beside the same `state`, and that was taken for damage.
+#[test]
+fn segments_that_go_while_the_journal_is_read_are_not_missed() {
+    let sim = prepared();
+    let writer = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
+    fail(&sim, "unlink", ".filepact/journal/", errno::IO, true);
+    // Each is more than its segment has room for.
+    for len in [300_000, 400_000, 900_000] {
+        put(&writer, "a.json", &vec![b'x'; len]);
+        writer.checkpoint().expect("nothing fails that it needs");
+    }
+    sim.clear_faults();
+    let mut segments = sim.names_in(".filepact/journal");
+    segments.sort();
+    assert_eq!(segments.len(), 4, "two that are needed, and two that are to go: {segments:?}");
+    let elders: Vec<_> =
+        segments[..2].iter().map(|name| format!(".filepact/journal/{name}")).collect();
+    let armed = Arc::new(AtomicBool::new(false));
+    let (world, is_on, going) = (sim.clone(), Arc::clone(&armed), elders.clone());
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if is_on.load(Ordering::SeqCst) && op == "open" && going.iter().any(|elder| elder == on) {
+            world.remove(on);
+        }
+    });
+    let reader = options().open_with(steps).expect("it joins");
+    armed.store(true, Ordering::SeqCst);
+    assert!(!reader.log().expect("all that counts is there").is_empty());
+    assert!(elders.iter().all(|elder| sim.read(elder).is_none()), "they have gone meanwhile");
 }
