@@ -162,7 +162,9 @@ Examples:
   filepact --json watch --since 17               # what came after transaction 17, and what comes
 
 Transactions come whole, in order, none twice. Where the journal does not reach back to where the watch
-was, it says `gap`: look at all documents anew. With `--count`, exit code 1 if the time is over first.")]
+was, it says `gap`: look at all documents anew. With `--count`, exit code 1 if the time is over first.
+After a backup was restored, or a power cut took `Buffered` transactions, others get the same numbers:
+begin anew then, since `--since` cannot tell.")]
     Watch(WatchArgs),
 
     /// Make a consistent copy of all documents while others go on: a folder, or an archive
@@ -181,7 +183,9 @@ system can. A document that another program changes meanwhile is exit code 3: tr
     #[command(after_help = "\
 Examples:
   filepact status
-  filepact --json status | jq .journal_bytes")]
+  filepact --json status | jq .journal_bytes
+
+`txn` of a snapshot is the number of the last record that it sees, often that of a checkpoint.")]
     Status,
 
     /// Edits by other programs that a commit had to displace: list, show, compare, restore, drop

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filepact_fs::Listening;
-use filepact_journal::{FollowError, Follower, Group, STATE};
+use filepact_journal::{FollowError, Follower, Group, RecordKind, STATE, Scan};
 
 use crate::{CommitError, View};
 
@@ -91,10 +91,10 @@ impl Listener {
         // A number beyond the end is of another life of this store, before a backup was restored.
         let gap = match self.heard {
             heard if heard > end => Some((heard, end)),
-            // A transaction has two records at least: one alone is that of the checkpoint with which all
-            // before it went.
-            heard if heard + 1 < begins => Some((heard, begins)),
-            _ => None,
+            heard if heard + 1 == begins && begins_after_checkpoint(&scan, begins) => None,
+            heard if heard < begins => Some((heard, begins)),
+            // So is one within a transaction.
+            heard => end_around(&scan, heard).map(|end| (heard, end)),
         };
         let after = gap.map_or(self.heard, |(_, upto)| upto);
         self.follower.restart(&scan);
@@ -115,4 +115,20 @@ impl Listener {
         }
         Ok(())
     }
+}
+
+/// Whether the last record that has gone, with this seq, is that of a checkpoint. The first header says
+/// that all up to it is durable; no record says so that is still there: it counted itself in.
+fn begins_after_checkpoint(scan: &Scan, seq: u64) -> bool {
+    let mut records = scan.groups.iter().flat_map(|group| &*group.records);
+    scan.checkpoint == seq && !records.any(|r| matches!(r.kind, RecordKind::Checkpoint { .. }))
+}
+
+/// The end of the transaction within which this record is; `None` if it is the last of one, or that of a
+/// checkpoint.
+fn end_around(scan: &Scan, seq: u64) -> Option<u64> {
+    let group = scan.groups.iter().find(|group| (group.first..=group.last).contains(&seq))?;
+    let is_end = |kind: &_| matches!(kind, RecordKind::Commit(_) | RecordKind::Checkpoint { .. });
+    let end = group.records.iter().find(|record| record.seq >= seq && is_end(&record.kind))?;
+    (end.seq > seq).then_some(end.seq)
 }

@@ -35,6 +35,7 @@ use filepact_fs::{Access, Fs, FsError, Lock, LockKind, Stat, Time, read_to_end};
 use crate::{KEPT, PINS};
 
 pub use cost::{HeldPin, held_pins};
+pub(crate) use images::linked_now;
 pub use images::{Before, Images, Names};
 pub(crate) use keep::Pins;
 pub(crate) use pin::Pin;

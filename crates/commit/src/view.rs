@@ -16,6 +16,7 @@ use filepact_journal::{
 };
 
 use crate::past::{Memory, Past};
+use crate::pins::Pin;
 use crate::{CommitError, Holds, Stamped};
 
 /// What this handle last knew of one document.
@@ -93,6 +94,8 @@ struct Inner {
     order: BTreeSet<(u64, Arc<str>)>,
     /// Every word after this seq is among the known.
     reach: u64,
+    /// Those that were found missing, and perhaps some that are known anew since.
+    missed: BTreeSet<Arc<str>>,
     /// What holds no seams up to this seq.
     joined: u64,
     /// The words that may not be at their paths yet.
@@ -244,13 +247,19 @@ impl View {
         self.read().known.get(path).cloned()
     }
 
-    /// Everything that is known now, for as long as it is wanted.
-    pub(crate) fn remember(&self) -> Past {
+    /// Everything that is known now, for as long as it is wanted, and the pin of this moment.
+    pub(crate) fn remember(&self, pin: Pin) -> Past {
         let mut inner = self.write();
-        let memory = Arc::new(Memory::of(inner.committed));
+        let memory = Arc::new(Memory::of(inner.committed, Some(pin)));
         inner.memories.retain(|memory| memory.strong_count() > 0);
         inner.memories.push(Arc::downgrade(&memory));
         Past::new(Arc::clone(&inner.in_flight), memory)
+    }
+
+    /// Lets the pins of all older moments go: nobody reads there any more.
+    pub(crate) fn let_pins_go(&self) {
+        let memories: Vec<_> = self.read().memories().collect();
+        memories.iter().for_each(|memory| memory.let_pin_go());
     }
 
     /// What `memory` remembers of `path`, or is still known of it.
@@ -279,10 +288,30 @@ impl View {
     pub fn miss(&self, path: &str, seq: u64, time: Time) {
         let is_missed =
             |known: &Known| known.seq == seq && known.content.is_some() && known.missing.is_none();
-        if self.read().known.get(path).is_some_and(is_missed)
-            && let Some(known) = self.write().known.get_mut(path).filter(|known| is_missed(known))
-        {
-            known.missing = Some(time);
+        if !self.read().known.get(path).is_some_and(is_missed) {
+            return;
+        }
+        let mut inner = self.write();
+        let Some((path, _)) = inner.known.get_key_value(path).filter(|(_, k)| is_missed(k)) else {
+            return;
+        };
+        let path = Arc::clone(path);
+        inner.known.entry(Arc::clone(&path)).and_modify(|known| known.missing = Some(time));
+        inner.missed.insert(path);
+    }
+
+    /// Looks again for what was found missing: another program may have brought it back.
+    pub(crate) fn look_for_missing(&self) {
+        let missed = self.write().still_missed();
+        for path in missed {
+            let is_absent = match self.fs.stat(&path) {
+                Ok(found) => found.is_none(),
+                // What cannot be looked at counts as there, of which less is believed.
+                Err(error) => error.is_link(),
+            };
+            if !is_absent {
+                self.write().find_again(&path);
+            }
         }
     }
 
@@ -333,6 +362,7 @@ impl View {
     /// Notes the hash and the stamp of a document that holds what is known of it.
     pub(crate) fn recognise(&self, path: &str, hash: Hash, seen: Stamped) {
         let mut inner = self.write();
+        inner.find_again(path);
         let Some((path, known)) = inner.known.get_key_value(path) else { return };
         // What is recognised now proves nothing of a moment before.
         inner.memories().for_each(|memory| memory.keep(path, known));
@@ -345,7 +375,9 @@ impl View {
 
     /// Notes the stamp of a document that was seen with the content that is known.
     pub(crate) fn stamp(&self, path: &str, seen: Stamped) {
-        if let Some(known) = self.write().known.get_mut(path) {
+        let mut inner = self.write();
+        inner.find_again(path);
+        if let Some(known) = inner.known.get_mut(path) {
             known.stamp = Some(seen);
         }
     }
@@ -421,7 +453,9 @@ impl Inner {
     fn learn(&mut self, path: &str, known: Known) {
         let path = match self.known.get_key_value(path) {
             Some((path, before)) => {
-                self.memories().for_each(|memory| memory.keep(path, before));
+                // Where the journal is read anew, what replaces it may be of the moment itself.
+                let later = self.memories().filter(|memory| !memory.spans(&known));
+                later.for_each(|memory| memory.keep(path, before));
                 let entry = (before.seq, Arc::clone(path));
                 self.order.remove(&entry);
                 entry.1
@@ -430,6 +464,22 @@ impl Inner {
         };
         self.order.insert((known.seq, Arc::clone(&path)));
         self.known.insert(path, known);
+    }
+
+    fn still_missed(&mut self) -> BTreeSet<Arc<str>> {
+        let Self { missed, known, .. } = self;
+        missed.retain(|path| known.get(path).is_some_and(|known| known.missing.is_some()));
+        missed.clone()
+    }
+
+    /// What was missing is there again. An older moment knows that it was not.
+    fn find_again(&mut self, path: &str) {
+        if let Some(path) = self.missed.take(path)
+            && let Some(known) = self.known.get(&path)
+        {
+            self.memories().for_each(|memory| memory.keep(&path, known));
+            self.known.entry(path).and_modify(|known| known.missing = None);
+        }
     }
 
     fn memories(&self) -> impl Iterator<Item = Arc<Memory>> + '_ {
@@ -477,5 +527,27 @@ impl Inner {
             self.memories().for_each(|memory| memory.keep(&path, &known));
         }
         self.reach = upto;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(seq: u64) -> Known {
+        let (time, content) = (Time(0), None);
+        Known { seq, time, content, stamp: None, unread: false, missing: None }
+    }
+
+    /// The journal is read anew, and says two words of a document that the handle had forgotten.
+    #[test]
+    fn a_memory_takes_the_last_version_of_its_moment() {
+        let mut inner = Inner::default();
+        let memory = Arc::new(Memory::of(10, None));
+        inner.memories.push(Arc::downgrade(&memory));
+        for seq in [5, 8, 11, 13] {
+            inner.learn("a", known(seq));
+        }
+        assert_eq!(memory.recall("a").map(|known| known.seq), Some(8));
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use filepact_commit::{Agrees, Before, Known, Pinned, View, list};
+use filepact_commit::{Agrees, Before, Known, Names, Pinned, View, list};
 use filepact_fs::{DocPath, File, Fs, Kind, Stamp};
 use filepact_journal::{Hash, Hasher, Word};
 
@@ -41,8 +41,10 @@ struct FromFile {
     file: Arc<dyn File>,
     /// What the live file looked like before it was read, or the document when it was kept.
     then: Stamp,
+    /// Its ctime may have moved since by links of ours.
+    is_linked: bool,
     /// An image may be the document's own inode: what is added to that leaves it as it is.
-    may_grow: bool,
+    is_image: bool,
 }
 
 impl Then<'_> {
@@ -77,16 +79,16 @@ impl Then<'_> {
             }
             let Some(file) = file else { return Err(edited(path)) };
             let now = file.file.stat()?.stamp;
-            let grown = file.may_grow && now.size > file.then.size && agrees == Agrees::Perhaps;
-            if now.mtime != file.then.mtime && !grown {
-                if file.may_grow {
+            let grown = now.size > file.then.size && agrees == Agrees::Perhaps;
+            if now.mtime != file.then.mtime && !(grown && self.may_grow(path, &file, &now)?) {
+                if file.is_image {
                     return Err(edited(path));
                 }
                 // Somebody has just added to it, and kept it before; or another program saves it.
                 restless += 1;
                 continue;
             }
-            self.believe(path, &file.then, known.as_ref(), agrees, hash)?;
+            self.believe(path, &file, known.as_ref(), agrees, hash)?;
             return Ok(Some((content, hash)));
         }
         Err(edited(path))
@@ -104,27 +106,30 @@ impl Then<'_> {
                 let then = Stamp { size: len, mtime, ctime, ..file.stat()?.stamp };
                 let file: Arc<dyn File> = file.into();
                 let content = Content::of_file(Arc::clone(&file), len);
-                return Ok(Found::Content(content, Some(FromFile { file, then, may_grow: true })));
+                let file = FromFile { file, then, is_linked: true, is_image: true };
+                return Ok(Found::Content(content, Some(file)));
             }
             None => {}
         }
         Ok(match (word, live) {
             (Some(word), live) => return self.in_flight(&word, live, tries),
             (None, None) => Found::Absent,
-            (None, Some(LiveFile { file, stat, .. })) => {
-                let content = Content::of_file(Arc::clone(&file), stat.stamp.size);
-                let (then, may_grow) = (stat.stamp, false);
-                Found::Content(content, Some(FromFile { file, then, may_grow }))
+            (None, Some(live)) => {
+                let LiveFile { file, stat, .. } = &live;
+                let content = Content::of_file(Arc::clone(file), stat.stamp.size);
+                Found::Content(content, Some(self.live(&live)))
             }
         })
     }
 
+    fn live(&self, live: &LiveFile) -> FromFile {
+        let LiveFile { file, stat, .. } = live;
+        let is_linked = self.pinned.is_linked(stat);
+        FromFile { file: Arc::clone(file), then: stat.stamp, is_linked, is_image: false }
+    }
+
     fn in_flight(&self, word: &Word, live: Option<LiveFile>, tries: usize) -> Result<Found, Error> {
-        let file = live.as_ref().map(|LiveFile { file, stat, .. }| FromFile {
-            file: Arc::clone(file),
-            then: stat.stamp,
-            may_grow: false,
-        });
+        let file = live.as_ref().map(|live| self.live(live));
         Ok(match from_word(self.fs, Some(word), live, tries >= PATIENCE)? {
             FromWord::Again => Found::Again,
             FromWord::Absent => Found::Absent,
@@ -132,21 +137,34 @@ impl Then<'_> {
         })
     }
 
+    /// Whether what was added to an image may be ours: while it is the document itself, or after
+    /// filepact has added to that. Else somebody has it open still.
+    fn may_grow(&self, path: &DocPath, file: &FromFile, now: &Stamp) -> Result<bool, Error> {
+        if !file.is_image {
+            return Ok(false);
+        }
+        let is_document =
+            open_at(self.fs, path)?.is_some_and(|live| live.stat.stamp.ino == now.ino);
+        Ok(is_document || self.pinned.was_added_to(self.view, now.ino)?)
+    }
+
     /// Whether a content that no hash proves is all the same what the document held.
     fn believe(
         &self,
         path: &DocPath,
-        then: &Stamp,
+        file: &FromFile,
         known: Option<&Known>,
         agrees: Agrees,
         hash: Hash,
     ) -> Result<(), Error> {
+        let FromFile { then, is_linked, is_image, .. } = file;
         let is_ours = known.is_some_and(|known| known.time == then.mtime);
         if agrees == Agrees::No && is_ours && self.view.has_failed()? {
             return Err(Error::Poisoned);
         }
         let since = self.pinned.since;
-        let is_as_it_was = self.pinned.is_as_it_was(agrees, known, then);
+        let is_as_it_was = self.pinned.is_as_it_was(agrees, known, then, *is_linked)
+            && (*is_image || !self.pinned.was_moved(self.fs, path)?);
         // In the tick of the moment a file is changed without a later time.
         let is_plain = then.is_settled(since);
         match is_as_it_was && (is_plain || self.seen.is_first_or_same(path, hash)) {
@@ -176,18 +194,26 @@ impl Then<'_> {
         // After the names: who takes one away, or makes one, has kept what was there before.
         let then = self.pinned.images.names(self.fs, self.view)?;
         let known = self.pinned.all_known(self.view, |path| is_below(path, dir));
+        let below = |path: &str| is_below(path, dir).then(|| DocPath::new(path).ok()).flatten();
+        let changed = self.changed_paths(&then, dir)?;
+        let changed = changed.iter().filter(|path| then.was_there(path) == Some(true));
+        names.extend(changed.filter_map(|path| below(path)));
         for name in names.iter().filter(|name| then.was_there(name).is_none()) {
             let known = known.get(&**name);
             let is_known = known.is_some_and(|known| known.content.is_some());
-            if is_known || words.get(name).is_some() || self.is_older(name, known)? {
+            if is_known || words.get(name).is_some() {
                 continue;
+            }
+            match self.is_older(name, known)? {
+                Some(true) => continue,
+                Some(false) => {}
+                None => return Ok(None),
             }
             return match self.pinned.images.names(self.fs, self.view)?.was_there(name) {
                 None => Err(edited(name)),
                 Some(_) => Ok(None),
             };
         }
-        let below = |path: &str| is_below(path, dir).then(|| DocPath::new(path).ok()).flatten();
         for (path, word) in words.iter() {
             match below(path) {
                 Some(path) if word.said.is_removal() => drop(names.remove(&path)),
@@ -208,11 +234,35 @@ impl Then<'_> {
         Ok(Some(names.into_iter().collect()))
     }
 
-    /// Whether a file of which nobody knows that it was there is older than the moment.
-    fn is_older(&self, name: &DocPath, known: Option<&Known>) -> Result<bool, Error> {
+    /// What filepact has changed since, and perhaps more: what another program has then removed has its
+    /// name in the journal alone.
+    fn changed_paths(&self, then: &Names, dir: &str) -> Result<Vec<Arc<str>>, Error> {
+        self.view.follow()?;
+        let path = |(path, _)| path;
+        if let Some(changed) = self.view.changed_since(self.pinned.at) {
+            return Ok(changed.into_iter().map(path).collect());
+        }
+        // The journal has gone meanwhile. The words after the names, which say what has gone of them.
+        let live = list(self.fs, "")?.documents;
+        self.view.follow()?;
+        let known: Vec<_> = self.view.all_known().into_iter().map(path).collect();
+        let all = live.iter().map(|path| &**path).chain(known.iter().map(|path| &**path));
+        match then.has_others(all) {
+            true => Err(Error::Edited { path: format!("{dir}/") }),
+            false => Ok(known),
+        }
+    }
+
+    /// Whether a name of which nobody knows that it was there is older than the moment; `None` if it
+    /// has gone since it was listed.
+    fn is_older(&self, name: &DocPath, known: Option<&Known>) -> Result<Option<bool>, Error> {
         let agrees = if known.is_some() { Agrees::No } else { Agrees::Perhaps };
         let stat = self.fs.stat(name)?.filter(|stat| stat.kind == Kind::File);
-        Ok(stat.is_none_or(|stat| self.pinned.is_as_it_was(agrees, known, &stat.stamp)))
+        let Some(stat) = stat else { return Ok(None) };
+        let is_linked = self.pinned.is_linked(&stat);
+        let is_older = self.pinned.is_as_it_was(agrees, known, &stat.stamp, is_linked)
+            || self.pinned.is_quiet(self.fs, name)?;
+        Ok(Some(is_older && !self.pinned.was_moved(self.fs, name)?))
     }
 }
 

@@ -72,6 +72,9 @@ impl Shared {
 
     /// Lets others have the store; this handle answers no more.
     pub(crate) fn let_go(&self) {
-        drop(self.open.write().unwrap_or_else(PoisonError::into_inner).take());
+        let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        // While it is still ours: what was read with them by now is not answered.
+        self.writer.let_pins_go();
+        drop(open);
     }
 }

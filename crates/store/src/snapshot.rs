@@ -27,9 +27,12 @@ use crate::{Error, Reader, Store, Version, json};
 /// snapshot was taken is [`Error::Edited`], never something else than it held; so is a list that would
 /// show what another program has made or removed since. It is told by its hash where filepact
 /// knows one. Of a document that filepact has not changed since the store was opened or since the last
-/// checkpoint it may know none, and goes by the times of the file: an edit in the very instant of the
-/// snapshot counts as before it, an edit that puts the time back, an edit in place of a log that filepact
-/// adds to later, and a removal in a directory of documents that nobody knows are not seen.
+/// checkpoint it may know none, and goes by the times of the file. Then an edit in the very instant of the
+/// snapshot counts as before it, and a change of the mode alone is [`Error::Edited`] as well. Not seen are a
+/// removal of such a document, or a move of it to elsewhere; what `mv`, `cp -p`, `rsync -t` or `tar x`
+/// bring with an old time, if filepact replaces it later, if the file has another name, or if it came with
+/// its directory and something came or went in that later; an edit in place of a log that filepact adds to
+/// later.
 #[derive(Debug)]
 pub struct Snapshot {
     store: Store,
@@ -48,7 +51,8 @@ impl Snapshot {
         Self { store, pinned: Some(pinned), seen: Seen::default() }
     }
 
-    /// The number up to which it sees all transactions.
+    /// The number up to which it sees all transactions: that of a record, often of a checkpoint, and not
+    /// always that of a transaction.
     pub fn txn(&self) -> u64 {
         self.pinned().at
     }
@@ -75,7 +79,8 @@ impl Snapshot {
 
     /// Opens a document for reading, in constant memory; `None` if it was absent.
     ///
-    /// All of it has been read once by then, to be sure of it. The reader outlives the snapshot.
+    /// All of it has been read once by then, to be sure of it. The reader reads it again, and hands out
+    /// what another program writes in place in between. It outlives the snapshot.
     pub fn reader(&self, path: impl AsRef<str>) -> Result<Option<Reader>, Error> {
         let path = DocPath::new(path)?;
         let found = self.then(|then| then.content(&path, None))?;

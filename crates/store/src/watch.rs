@@ -10,7 +10,8 @@ use crate::{Error, LoggedTransaction, Store};
 
 /// Hears of every transaction from one moment on, whoever commits it, whole and in order, none twice.
 ///
-/// As an iterator it waits without end; [`wait`](Self::wait) takes a time. It holds nobody up, and
+/// As an iterator it waits without end, and ends after one [`Error::Poisoned`]; [`wait`](Self::wait)
+/// takes a time. It holds nobody up, and
 /// nothing is kept for it: who looks so seldom that older journal has gone meanwhile is told of a
 /// [gap](Watched::Gap). It keeps the store open, for [`close`](Store::close) as well: then it answers
 /// [`Error::Poisoned`].
@@ -20,6 +21,8 @@ pub struct Watch {
     listener: Listener,
     pending: VecDeque<Watched>,
     told: u64,
+    /// As an iterator: nothing comes any more.
+    ended: bool,
 }
 
 /// What a [`Watch`] tells.
@@ -65,28 +68,36 @@ impl Store {
         self.enter()?;
         let listener = Listener::new(self.0.writer.view())?;
         let told = listener.heard();
-        Ok(Watch { store: self.clone(), listener, pending: VecDeque::new(), told })
+        Ok(Watch::new(self.clone(), listener, told))
     }
 
     /// Watches what was committed after transaction `txn`, and from now on: for who has been away, and
     /// remembers the number of the last transaction that it was told of.
     ///
-    /// Where the journal does not reach back to there, and where it has no such transaction, what comes
-    /// first is a [gap](Watched::Gap).
+    /// Where the journal does not reach back to there, and where it holds that number and no transaction
+    /// ends with it, what comes first is a [gap](Watched::Gap).
+    ///
+    /// A number belongs to one life of the store. After a power cut that took transactions of
+    /// [`Durability::Buffered`](crate::Durability), and after a backup was restored, the same numbers are
+    /// given to others: once the store has reached yours again nothing tells the two apart, and what came
+    /// in between is skipped without a gap. Whoever restores a backup begins all watches anew.
     ///
     /// # Errors
     /// As [`watch`](Self::watch); [`Error::Corrupt`] if the journal is damaged.
     pub fn watch_since(&self, txn: u64) -> Result<Watch, Error> {
         self.enter()?;
         let (listener, heard) = Listener::since(self.0.writer.view(), txn)?;
-        let mut watch =
-            Watch { store: self.clone(), listener, pending: VecDeque::new(), told: txn };
+        let mut watch = Watch::new(self.clone(), listener, txn);
         watch.take_in(heard);
         Ok(watch)
     }
 }
 
 impl Watch {
+    fn new(store: Store, listener: Listener, told: u64) -> Self {
+        Self { store, listener, pending: VecDeque::new(), told, ended: false }
+    }
+
     /// What comes next, if it comes within `patience`; [`Duration::MAX`] waits without end.
     ///
     /// # Errors
@@ -135,6 +146,11 @@ impl Iterator for Watch {
     type Item = Result<Watched, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.wait(Duration::MAX).transpose()
+        if self.ended {
+            return None;
+        }
+        let next = self.wait(Duration::MAX).transpose();
+        self.ended = matches!(next, Some(Err(Error::Poisoned)));
+        next
     }
 }

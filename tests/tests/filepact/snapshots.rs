@@ -427,6 +427,18 @@ fn a_snapshot_of_a_store_that_was_closed_answers_no_more() {
 }
 
 #[test]
+fn nothing_is_kept_for_a_handle_that_was_closed() {
+    let sim = scene();
+    let (store, other) = (open(&sim), open(&sim));
+    let snapshot = store.snapshot().expect("it can be pinned");
+    store.close().expect("nothing fails here");
+    assert_eq!(pins(&sim), Vec::<String>::new());
+    change(&other, 1).expect("it commits");
+    assert_eq!(kept(&sim), Vec::<String>::new());
+    assert!(matches!(snapshot.read_bytes("a"), Err(Error::Poisoned)));
+}
+
+#[test]
 fn a_pin_that_cannot_be_made_leaves_nothing() {
     for op in ["create", "lock", "write", "unlink"] {
         let sim = scene();

@@ -166,6 +166,50 @@ fn a_number_that_the_store_has_not_reached_is_a_gap() {
     assert_eq!(numbers(&transactions(&mut watch)), [next]);
 }
 
+/// It is of another life of the store: of one that a power cut took, or before a backup.
+#[test]
+fn a_number_within_a_transaction_is_a_gap() {
+    let sim = prepared();
+    let store = open(&sim);
+    let txn = commit(&store, &[("a.json", "1"), ("b.json", "1")]).expect("it commits");
+    let next = commit(&store, &[("a.json", "2")]).expect("it commits");
+    for within in [txn - 2, txn - 1] {
+        let mut watch = store.watch_since(within).expect("it opens");
+        let gap = watch.wait(Duration::ZERO).expect("it can be read");
+        assert_eq!(gap, Some(Watched::Gap { after: within, upto: txn }));
+        assert_eq!(watch.told(), txn);
+        assert_eq!(numbers(&transactions(&mut watch)), [next]);
+    }
+}
+
+#[test]
+fn a_number_within_a_transaction_of_which_only_the_end_has_gone_is_a_gap() {
+    let sim = prepared();
+    let store = open(&sim);
+    let put = |body| commit(&store, &[("filler", body)]).expect("it commits");
+    let large = "x".repeat(INLINE_MAX - 1);
+    let mut ends = Vec::new();
+    let before = loop {
+        ends.extend((0..40).map(|_| put(&*large)));
+        store.checkpoint().expect("nothing fails here");
+        put("small");
+        let first = store.log().expect("it can be read")[0].txn;
+        // Two records each: the last one that has gone is the end of a transaction, of no checkpoint.
+        if ends.contains(&(first - 2)) && store.watch_since(first - 4).is_ok_and(|mut w| {
+            matches!(w.wait(Duration::ZERO), Ok(Some(Watched::Gap { upto, .. })) if upto == first - 2)
+        }) {
+            break first - 2;
+        }
+        assert!(ends.len() < 1_000);
+    };
+    assert!(matches!(
+        all(&mut store.watch_since(before).expect("it opens"))[0],
+        Watched::Transaction(_)
+    ));
+    let mut watch = store.watch_since(before - 1).expect("it opens");
+    assert_eq!(all(&mut watch)[0], Watched::Gap { after: before - 1, upto: before });
+}
+
 #[test]
 fn an_edit_that_was_adopted_is_told_as_one() {
     let sim = prepared();
@@ -240,6 +284,7 @@ fn a_watch_is_refused_where_any_call_is() {
     store.clone().close().expect("nothing fails here");
     assert!(matches!(watch.wait(Duration::ZERO), Err(Error::Poisoned)));
     assert!(matches!(watch.next(), Some(Err(Error::Poisoned))));
+    assert!(watch.next().is_none(), "who prints what fails is done some time");
 }
 
 /// Without an ear, on the simulated file system, and with one, on a real disk.

@@ -164,6 +164,9 @@ impl Batch<'_> {
 
     /// Beside the transaction, if one is open.
     fn watch(&mut self, since: Option<u64>, patience: Duration) -> Result<Answer, Failure> {
+        if matches!(self.state, State::Aborted(_)) {
+            return Err(Failure::usage("the transaction was aborted"));
+        }
         if let Some(txn) = since {
             self.watch = Some(self.store.watch_since(txn)?);
         }

@@ -80,3 +80,38 @@ fn batch_watches_beside_its_transactions_and_goes_on_where_it_was() {
     assert_eq!(answers[7]["gap"]["after"], 99_999);
     assert_eq!((ran.code, &answers[8]["error"]), (2, &json!("usage")));
 }
+
+#[test]
+fn watch_ends_when_its_time_is_over_also_beside_commits_without_end() {
+    let sandbox = Sandbox::with_documents();
+    let mut watch = sandbox
+        .command(&["--json", "watch", "--seconds", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    // More than fits into the pipe, which nobody reads until the time is over.
+    let note = "n".repeat(8_000);
+    let begin = "{\"op\":\"begin\"}\n{\"op\":\"put\",\"path\":\"x\",\"text\":\"y\"}\n";
+    let commit = format!("{{\"op\":\"commit\",\"note\":\"{note}\"}}\n");
+    let ran = feed(sandbox.command(&["batch"]), format!("{begin}{commit}").repeat(40).as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let told = BufReader::new(watch.stdout.take().unwrap()).lines().count();
+    assert!((1..30).contains(&told), "{told}");
+    assert!(watch.wait().unwrap().success());
+    // What was there before is shown, however short the time is.
+    let all = sandbox.run(&["--json", "watch", "--since", "0", "--seconds", "0"]);
+    assert!(lines(all.text()).len() > 40);
+}
+
+#[test]
+fn batch_does_not_watch_in_an_aborted_transaction() {
+    let sandbox = Sandbox::with_documents();
+    let input = "{\"op\":\"begin\"}\n{\"op\":\"remove\",\"path\":\"none\"}\n\
+                 {\"op\":\"watch\",\"since\":0}\n{\"op\":\"rollback\"}\n\
+                 {\"op\":\"watch\",\"seconds\":0}\n";
+    let answers = lines(feed(sandbox.command(&["batch"]), input.as_bytes()).text());
+    assert_eq!(answers[2]["error"], "aborted");
+    assert_eq!(answers[4], json!({"ok": true, "txn": null}));
+}

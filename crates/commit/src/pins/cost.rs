@@ -10,7 +10,8 @@ use crate::KEPT;
 /// An older moment that somebody reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldPin {
-    /// Everything up to this transaction is seen there; `None` while it is being made.
+    /// Everything up to this record is seen there, often that of a checkpoint and not always that of a
+    /// transaction; `None` while it is being made.
     pub txn: Option<u64>,
     /// When it was made.
     pub since: Time,

@@ -1,14 +1,14 @@
 //! The reader's side: what documents held at the moment of a pin.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use filepact_fs::{Access, File, Fs, Time, read_to_end};
+use filepact_fs::{Access, File, Fs, FsError, Time, read_to_end};
 use filepact_journal::Hash;
 
 use super::{Entry, Image, Kept, entry_path, name_path};
-use crate::{CommitError, View};
+use crate::{CommitError, KEPT, STAGE, View};
 
 /// What a document was before a publish changed it.
 #[derive(Debug)]
@@ -33,7 +33,21 @@ pub enum Before {
 #[derive(Debug)]
 pub struct Images {
     pin: u64,
+    /// The inodes that had names of ours when the pin was made.
+    linked: BTreeSet<u64>,
     found: Mutex<Found>,
+}
+
+/// The inodes that have names in `kept/` and in `stage/` now. When these are swept the ctime moves, of what
+/// may be a document as well.
+pub(crate) fn linked_now(fs: &dyn Fs) -> Result<BTreeSet<u64>, FsError> {
+    let mut inodes = BTreeSet::new();
+    for dir in [KEPT, STAGE] {
+        for name in fs.list(dir)?.into_iter().filter_map(|entry| entry.name.into_string().ok()) {
+            inodes.extend(fs.stat(&format!("{dir}/{name}"))?.map(|stat| stat.stamp.ino));
+        }
+    }
+    Ok(inodes)
 }
 
 #[derive(Debug)]
@@ -56,9 +70,14 @@ struct Kind {
 }
 
 impl Images {
-    pub(crate) fn above(pin: u64) -> Self {
+    pub(crate) fn above(pin: u64, linked: BTreeSet<u64>) -> Self {
         let found = Found { upto: Some(pin), lowest: Arc::default() };
-        Self { pin, found: Mutex::new(found) }
+        Self { pin, linked, found: Mutex::new(found) }
+    }
+
+    /// Whether the file had a name of ours when the pin was made.
+    pub(crate) fn was_linked(&self, ino: u64) -> bool {
+        self.linked.contains(&ino)
     }
 
     /// The image of a document; `None` says that the live file, opened **before** this call and cut to
@@ -136,5 +155,12 @@ impl Names {
     pub fn was_there(&self, path: &str) -> Option<bool> {
         let kind = self.lowest.0.get(&Hash::of(path.as_bytes()).to_string())?;
         Some(kind.image != Image::Absent)
+    }
+
+    /// Whether a document was there, and was changed since, that has none of these names.
+    pub fn has_others<'a>(&self, names: impl Iterator<Item = &'a str>) -> bool {
+        let hashes: BTreeSet<_> = names.map(|name| Hash::of(name.as_bytes()).to_string()).collect();
+        let mut were_there = self.lowest.0.iter().filter(|(_, kind)| kind.image != Image::Absent);
+        were_there.any(|(hash, kind)| !kind.named && !hashes.contains(hash))
     }
 }

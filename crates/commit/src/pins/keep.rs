@@ -81,6 +81,10 @@ impl Pins {
                         Err(error) if !error.is_exists() && !error.is_full() => {
                             let image = fs.create_unnamed(KEPT)?;
                             copy(&*file, &*image, len)?;
+                            // Saved in place meanwhile: half of each.
+                            if !file.stat()?.stamp.same_body(&stamp) && tries < PATIENCE {
+                                continue;
+                            }
                             image.set_mtime(mtime)?;
                             image.link(&at)
                         }

@@ -6,17 +6,29 @@ use std::time::Duration;
 
 use filepact::{Error, Store};
 use filepact_fs::{Fs, Time};
-use filepact_tests::crash::{open, options};
+use filepact_simfs::{SimFs, errno};
+use filepact_tests::crash::{open, options, prepared_with};
+use filepact_tests::history::{INLINE_MAX, Tree};
 use filepact_tests::steps::Steps;
 
 use super::{change, later, now, scene, seen};
-use crate::support::{commit, mtime, put, read, set_mtime};
+use crate::support::{commit, fail, mtime, put, read, set_mtime};
 
 fn edited<T: std::fmt::Debug>(answer: Result<T, Error>, path: &str) {
     match answer {
         Err(Error::Edited { path: found }) => assert_eq!(found, path),
         other => panic!("`{path}`: {other:?}"),
     }
+}
+
+/// The scene as somebody has made it by hand: nobody has a word of it.
+fn unknown_scene() -> SimFs {
+    let sim = prepared_with(&Tree::new());
+    sim.mkdir("dir");
+    let documents = scene().tree().into_iter().filter(|(path, _)| !path.starts_with(".filepact"));
+    documents.for_each(|(path, bytes)| sim.write(&path, &bytes));
+    later(&sim);
+    sim
 }
 
 #[test]
@@ -220,8 +232,7 @@ fn an_edit_in_the_tick_of_the_snapshot_is_read_once_and_for_all() {
 
 #[test]
 fn documents_that_nobody_knows_are_read_while_filepact_works_on_them() {
-    let sim = scene();
-    // Who opens alone, with nothing to recover, has no word of any.
+    let sim = unknown_scene();
     let store = open(&sim);
     let first = open(&sim);
     later(&sim);
@@ -241,8 +252,190 @@ fn documents_that_nobody_knows_are_read_while_filepact_works_on_them() {
     assert_eq!(seen(&snapshot), expected);
     drop(snapshot);
     assert_eq!(seen(&second), then);
+    // A mode is no name. But nobody knows whether a file that has another ctime holds what it held.
     sim.set_mode("same", 0o600);
-    assert_eq!(seen(&second), then, "a mode is no content");
+    assert_eq!(second.list("").expect("nothing was edited").len(), then.len());
+    edited(second.read_bytes("same"), "same");
+}
+
+/// For the sake of an older snapshot, which ends, the inode of a log had a second name, and loses it.
+#[test]
+fn a_log_that_nobody_knows_is_read_after_what_was_kept_of_it_has_gone() {
+    let sim = unknown_scene();
+    let first = options().journal_max(1_000).open_with(sim.actor()).expect("it opens");
+    let early = first.snapshot().expect("it can be pinned");
+    first.append("log", "more").expect("it commits");
+    for _ in 0..100 {
+        put(&first, "filler", &[b'x'; INLINE_MAX - 1]);
+    }
+    first.checkpoint().expect("nothing fails here");
+    put(&first, "filler", &[b'x'; INLINE_MAX]);
+    let second = open(&sim);
+    let log = second.log().expect("it can be read");
+    assert!(log.iter().all(|logged| logged.changes[0].path != "log"), "its word has gone");
+    let snapshot = second.snapshot().expect("it can be pinned");
+    later(&sim);
+    drop(early);
+    let log = snapshot.read_bytes("log").expect("nobody has edited it").expect("it is there");
+    assert!(log.ends_with(b"more"));
+}
+
+#[test]
+fn a_document_that_was_missing_and_is_back_is_there() {
+    let sim = scene();
+    let store = open(&sim);
+    put(&store, "d", b"1");
+    later(&sim);
+    sim.remove("d");
+    assert!(!store.exists("d").expect("it can be read"));
+    later(&sim);
+    let absent = store.snapshot().expect("it can be pinned");
+    later(&sim);
+    sim.write("d", b"1");
+    later(&sim);
+    let there = store.snapshot().expect("it can be pinned");
+    edited(absent.read_bytes("d"), "d");
+    edited(absent.list(""), "d");
+    later(&sim);
+    sim.remove("d");
+    edited(there.read_bytes("d"), "d");
+    edited(there.list(""), "d");
+    assert_eq!(absent.read_bytes("d").expect("it was absent"), None);
+    assert!(!seen(&absent).contains_key("d"));
+}
+
+/// Its image is in `kept/`, and its name is in no directory.
+#[test]
+fn a_document_that_filepact_changed_and_another_program_removed_since_is_listed() {
+    let sim = unknown_scene();
+    let store = open(&sim);
+    let other = open(&sim);
+    let snapshot = store.snapshot().expect("it can be pinned");
+    let expected = seen(&snapshot);
+    later(&sim);
+    put(&other, "same", b"newer");
+    sim.remove("same");
+    assert_eq!(seen(&snapshot), expected);
+    assert!(snapshot.list("dir").expect("nothing was edited there").len() == 1);
+}
+
+#[test]
+fn a_list_of_which_a_name_is_not_known_any_more_is_an_error() {
+    let sim = unknown_scene();
+    let store = open(&sim);
+    let other = options().journal_max(1_000).open_with(sim.actor()).expect("it joins");
+    let snapshot = store.snapshot().expect("it can be pinned");
+    put(&other, "dir/gone", b"newer");
+    for _ in 0..100 {
+        put(&other, "filler", &[b'x'; INLINE_MAX - 1]);
+    }
+    other.checkpoint().expect("nothing fails here");
+    put(&other, "filler", &[b'x'; INLINE_MAX]);
+    sim.remove("dir/gone");
+    // The handle has slept meanwhile.
+    edited(snapshot.list(""), "/");
+    assert!(snapshot.read_bytes("dir/gone").expect("it is kept").is_some());
+}
+
+#[test]
+fn what_was_moved_or_copied_there_since_with_its_old_time_is_an_error() {
+    let sim = unknown_scene();
+    let store = open(&sim);
+    later(&sim);
+    let snapshot = store.snapshot().expect("it can be pinned");
+    let expected = seen(&snapshot);
+    later(&sim);
+    let moved = |from, to, found: &str| {
+        sim.rename(from, to);
+        edited(snapshot.list(""), found);
+        edited(snapshot.read_bytes(found), found);
+        sim.rename(to, from);
+    };
+    moved("same", "elsewhere", "elsewhere");
+    moved("dir", "directory", "directory/gone");
+    sim.mkdir("deep");
+    moved("dir", "deep/dir", "deep/dir/gone");
+    // Over a document, as a copy that keeps its time.
+    let snapshot = store.snapshot().expect("it can be pinned");
+    assert_eq!(seen(&snapshot), expected);
+    later(&sim);
+    for (path, anew) in [("a", true), ("b", false)] {
+        let before = mtime(&sim, path);
+        match anew {
+            true => sim.replace(path, b"a copy"),
+            false => sim.write(path, b"a copy"),
+        }
+        set_mtime(&sim, path, before);
+        edited(snapshot.read_bytes(path), path);
+    }
+}
+
+/// Where links are refused an image is a copy, and somebody saves the document under it.
+#[test]
+fn a_document_that_is_saved_while_it_is_copied_is_an_error() {
+    let sim = unknown_scene();
+    let store = open(&sim);
+    let (world, snapshot) = (sim.clone(), store.snapshot().expect("it can be pinned"));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if (op, on) == ("create_unnamed", ".filepact/kept") {
+            world.write("same", &[b'x'; 50]);
+        }
+    });
+    let other = options().open_with(steps).expect("it joins");
+    later(&sim);
+    fail(&sim, "link", "same", errno::PERM, true);
+    put(&other, "same", b"newer");
+    edited(snapshot.read_bytes("same"), "same");
+}
+
+#[test]
+fn an_image_that_somebody_adds_to_through_an_old_descriptor_is_an_error() {
+    let sim = unknown_scene();
+    let store = open(&sim);
+    let other = open(&sim);
+    later(&sim);
+    let snapshot = store.snapshot().expect("it can be pinned");
+    let expected = seen(&snapshot);
+    // What filepact adds before it replaces a log is no edit.
+    later(&sim);
+    other.append("log", "more").expect("it commits");
+    put(&other, "log", b"anew");
+    assert_eq!(seen(&snapshot), expected);
+    let old = sim.actor().open("b", filepact_fs::Access::Write).expect("it is there");
+    put(&other, "b", b"newer");
+    assert_eq!(seen(&snapshot), expected);
+    later(&sim);
+    filepact_fs::write_all(&*old, &[b'x'; 400], 0).expect("nothing fails here");
+    edited(snapshot.read_bytes("b"), "b");
+}
+
+#[test]
+fn a_removal_in_the_tick_of_the_snapshot_is_an_error() {
+    let sim = scene();
+    let store = open(&sim);
+    put(&store, "d", b"1");
+    later(&sim);
+    sim.set_step(Duration::ZERO);
+    let snapshot = store.snapshot().expect("it can be pinned");
+    sim.remove("d");
+    edited(snapshot.read_bytes("d"), "d");
+    edited(snapshot.list(""), "d");
+}
+
+#[test]
+fn a_name_that_goes_while_it_is_listed_is_looked_for_again() {
+    let sim = unknown_scene();
+    let world = sim.clone();
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if (op, on) == ("stat", "same") {
+            world.remove("same");
+        }
+    });
+    let store = options().open_with(steps).expect("it joins");
+    later(&sim);
+    let snapshot = store.snapshot().expect("it can be pinned");
+    let list = snapshot.list("").expect("nobody knows it");
+    assert_eq!(list, snapshot.list("").expect("nobody knows it"));
 }
 
 /// Attack 13: an addition between the look at the size and that into `kept/`, which neither a hash nor a
