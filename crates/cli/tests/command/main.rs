@@ -140,7 +140,9 @@ fn log_shows_who_changed_what_and_when() {
     let entries: Vec<Value> =
         log.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(entries[0]["note"], "why\nnot");
-    assert_eq!(entries[0]["changes"], serde_json::json!([{"op": "put", "path": "a", "len": 3}]));
+    let version = "h1:b3d4f8803f7e24b8f389b072e75477cd";
+    let put = serde_json::json!({"op": "put", "path": "a", "len": 3, "version": version});
+    assert_eq!(entries[0]["changes"], serde_json::json!([put]));
     assert_eq!(entries[1]["changes"], serde_json::json!([{"op": "remove", "path": "a"}]));
     assert!(entries[1]["time"].as_str().unwrap().ends_with('Z'));
 }
