@@ -1,7 +1,7 @@
 //! The names inside `.filepact/` that are not the journal's or `state`.
 
-use filepact_fs::{Access, Fs, FsError, SyncKind, write_all};
-use filepact_journal::JOURNAL_DIR;
+use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, SyncKind, copy, write_all};
+use filepact_journal::{JOURNAL_DIR, STATE};
 
 /// The folder that makes a directory a store.
 pub const META: &str = ".filepact";
@@ -41,6 +41,21 @@ pub fn ensure_layout(fs: &dyn Fs) -> Result<(), FsError> {
         if fs.stat(name)?.is_none() {
             return create_layout(fs);
         }
+    }
+    Ok(())
+}
+
+/// Gives the files that are written in place an inode of their own, in an opening alone, before any of them
+/// is written: under a second name one may be somebody's document, or a part of a copy that was made of
+/// hard links.
+pub fn ensure_own(fs: &dyn Fs) -> Result<(), FsError> {
+    for path in [MARK, STATE, COUNTERS] {
+        let linked = |stat: &Stat| stat.kind == Kind::File && stat.nlink > 1;
+        let Some(stat) = fs.stat(path)?.filter(linked) else { continue };
+        let own = format!("{path}.{}", fs.unique());
+        let file = fs.create(&own)?;
+        copy(&*fs.open(path, Access::Read)?, &*file, stat.stamp.size)?;
+        fs.rename(&own, path, Rename::Replace)?;
     }
     Ok(())
 }

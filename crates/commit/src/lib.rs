@@ -73,7 +73,7 @@ pub use heal::drop_staged;
 pub use holds::Holds;
 pub use layout::{
     COUNTERS, GITIGNORE, KEPT, LOCK, MARK, META, OPEN, OPENING, PINS, RESCUED, STAGE, TURN,
-    create_layout, ensure_layout, stage_body_path,
+    create_layout, ensure_layout, ensure_own, stage_body_path,
 };
 pub use list::{Listing, list};
 pub use listener::{Heard, Listener};

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Mark, StageNames, View, WriterParts, create_layout, secure_rescued, sweep_kept_alone,
+    Mark, StageNames, View, WriterParts, create_layout, ensure_own, secure_rescued,
+    sweep_kept_alone,
 };
 use filepact_fs::{Fs, Latched};
 use filepact_journal::{
@@ -46,6 +47,7 @@ pub fn examine(fs: &dyn Fs) -> Result<Report, RecoveryError> {
 fn make(fs: Arc<Latched>) -> Result<Opened, RecoveryError> {
     // Also where all names are there: who made them may have died before they were durable, and the
     // journal would go with the name of its directory.
+    ensure_own(&*fs)?;
     create_layout(&*fs)?;
     let journal = Journal::create(fs.clone(), &fs.unique())?;
     let report = Report { created: true, trusted: true, ..Report::default() };
@@ -67,6 +69,7 @@ fn recover(
         return Err(RecoveryError::Refused { path, reason });
     }
     let mut report = found(inspection, &planned);
+    ensure_own(&*fs)?;
     if !inspection.trusted && !planned.is_empty() {
         // Before the first sync: who dies here with a failed one leaves word of it.
         Mark::Checkpoint.set(&*fs)?;

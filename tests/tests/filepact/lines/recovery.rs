@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use filepact::Error;
-use filepact_fs::{Fs, Time};
+use filepact_fs::{Access, Fs, Time};
 use filepact_journal::{Commit, Journal, RecordKind, Remove, Resume, load, scan};
 use filepact_simfs::{Damage, errno};
 use filepact_tests::crash::{open, options, prepared};
@@ -91,6 +91,24 @@ fn a_journal_that_names_what_is_no_document_is_refused() {
         let refused = options().open_with(sim.actor());
         let is = matches!(&refused, Err(Error::Unrecoverable { path: of, .. }) if of == path);
         assert!(is, "{path}: {refused:?}");
+    }
+}
+
+/// Found by the fuzzer: a second name of a document, moved over a file that is written in place.
+#[test]
+fn a_document_that_goes_by_the_name_of_a_file_of_ours_is_not_written_over() {
+    for name in [".filepact/checkpoint.lock", ".filepact/state", ".filepact/counters"] {
+        let sim = prepared();
+        put(&open(&sim), "a.json", b"v1");
+        let fs = sim.actor();
+        fs.open("a.json", Access::Read).and_then(|file| file.link("second")).expect("it is free");
+        sim.rename("second", name);
+        for body in [b"v2", b"v3"] {
+            let store = open(&sim);
+            put(&store, "b.json", body);
+            store.close().expect("nothing fails here");
+            assert_eq!(sim.read("a.json").as_deref(), Some(&b"v1"[..]), "{name}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What other programs do since a snapshot, and before it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use filepact_tests::history::{INLINE_MAX, Tree};
 use filepact_tests::steps::Steps;
 
 use super::{change, later, now, scene, seen};
-use crate::support::{commit, fail, mtime, put, read, set_mtime};
+use crate::support::{commit, dies, fail, mtime, put, read, set_mtime};
 
 fn edited<T: std::fmt::Debug>(answer: Result<T, Error>, path: &str) {
     match answer {
@@ -335,6 +335,34 @@ fn a_list_of_which_a_name_is_not_known_any_more_is_an_error() {
     // The handle has slept meanwhile.
     edited(snapshot.list(""), "/");
     assert!(snapshot.read_bytes("dir/gone").expect("it is kept").is_some());
+}
+
+/// What filepact has removed says its path, for whom the journal does not say it any more: also where the
+/// publisher died before it did so.
+#[test]
+fn a_document_that_was_removed_since_is_listed_though_the_journal_has_gone() {
+    for is_healed in [false, true] {
+        let sim = unknown_scene();
+        let store = open(&sim);
+        let other = options().journal_max(1_000).open_with(sim.actor()).expect("it joins");
+        let snapshot = store.snapshot().expect("it can be pinned");
+        let expected = snapshot.list("").expect("it can be listed");
+        let armed = Arc::new(AtomicBool::new(false));
+        let now = Arc::clone(&armed);
+        let remover = dies(&sim, options(), move |op, on| {
+            now.load(Ordering::SeqCst) && (op, on) == ("list", ".filepact/pins")
+        });
+        armed.store(is_healed, Ordering::SeqCst);
+        let removed = remover.remove("dir/gone");
+        assert_eq!(removed.is_err(), is_healed, "{removed:?}");
+        for _ in 0..100 {
+            put(&other, "filler", &[b'x'; INLINE_MAX - 1]);
+        }
+        other.checkpoint().expect("nothing fails here");
+        put(&other, "filler", &[b'x'; INLINE_MAX]);
+        // The handle has slept meanwhile.
+        assert_eq!(snapshot.list("").expect("it can be listed"), expected);
+    }
 }
 
 #[test]
