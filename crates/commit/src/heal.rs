@@ -83,8 +83,8 @@ impl Writer {
     /// Unlinks what was staged for groups that do not count, before their numbers come again: its
     /// names would belong to other records then.
     ///
-    /// Segments that were not born go with them, and what a rewrite has left is settled. Large bodies stay: until the segment that voids it
-    /// is durable a group can come back, whole, with a power cut.
+    /// Segments that were not born go with them, and what a rewrite has left is settled. Large bodies
+    /// stay: until the segment that voids it is durable a group can come back, whole, with a power cut.
     pub(crate) fn sweep_void(&self, inner: &mut Inner) -> Result<(), FsError> {
         for name in names_in_stage(&*self.fs)? {
             match stage_name_record(&name) {

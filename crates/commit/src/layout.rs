@@ -52,9 +52,12 @@ pub fn ensure_own(fs: &dyn Fs) -> Result<(), FsError> {
     for path in [MARK, STATE, COUNTERS] {
         let linked = |stat: &Stat| stat.kind == Kind::File && stat.nlink > 1;
         let Some(stat) = fs.stat(path)?.filter(linked) else { continue };
-        let own = format!("{path}.{}", fs.unique());
+        // In `stage/`, where the next opening sweeps what a death here leaves.
+        let own = format!("{STAGE}/{}", fs.unique());
         let file = fs.create(&own)?;
         copy(&*fs.open(path, Access::Read)?, &*file, stat.stamp.size)?;
+        // Before the name: a power cut must not leave a `state` that has forgotten what was synced.
+        file.sync(SyncKind::All)?;
         fs.rename(&own, path, Rename::Replace)?;
     }
     Ok(())

@@ -45,9 +45,9 @@ pub fn examine(fs: &dyn Fs) -> Result<Report, RecoveryError> {
 }
 
 fn make(fs: Arc<Latched>) -> Result<Opened, RecoveryError> {
+    ensure_own(&*fs)?;
     // Also where all names are there: who made them may have died before they were durable, and the
     // journal would go with the name of its directory.
-    ensure_own(&*fs)?;
     create_layout(&*fs)?;
     let journal = Journal::create(fs.clone(), &fs.unique())?;
     let report = Report { created: true, trusted: true, ..Report::default() };
@@ -69,6 +69,7 @@ fn recover(
         return Err(RecoveryError::Refused { path, reason });
     }
     let mut report = found(inspection, &planned);
+    // Before the mark, the first of these files that is written.
     ensure_own(&*fs)?;
     if !inspection.trusted && !planned.is_empty() {
         // Before the first sync: who dies here with a failed one leaves word of it.

@@ -36,7 +36,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Error::Edited`] if another program has changed a document since; [`Error::Io`]. There is no folder
-    /// then.
+    /// then, but for a failure in the last step, to make its name durable: it may be there, whole.
     ///
     /// ```
     /// # fn main() -> Result<(), filepact::Error> {
@@ -74,9 +74,10 @@ impl Snapshot {
             copied.documents += 1;
             told(&copied);
         }
-        // All of it with one call. Then a store is made of it, which knows no journal yet.
+        // The documents first, all with one call: the store that is made of them says that they are durable.
         target.sync_everything()?;
         Store::options().allow_network(true).open_with(target.clone())?.close()?;
+        // And what that has written without a sync, before the folder has its name.
         target.sync_everything()?;
         new.finish()?;
         Ok(copied)

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use filepact::{Error, Store};
-use filepact_fs::Time;
+use filepact_fs::{Access, Fs, Time, write_all};
 use filepact_simfs::SimFs;
 use filepact_tests::crash::{open, prepared};
 
@@ -265,4 +265,18 @@ fn editors_and_git_beside_a_running_store_lose_nothing() {
         let check = store.check().expect("it can be checked");
         assert_eq!(check.problems, Vec::<String>::new(), "{program}");
     }
+}
+
+/// The limit that the README names: the file is nobody's document any more when it is written.
+#[test]
+fn what_is_written_later_to_a_file_that_was_replaced_goes_with_it() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, PATH, b"before");
+    let theirs = sim.actor().open(PATH, Access::Write).expect("it is there");
+    put(&store, PATH, b"after");
+    write_all(&*theirs, b"theirs", 0).expect("nothing fails here");
+    store.checkpoint().expect("nothing fails here");
+    assert_eq!(read(&sim, PATH).as_deref(), Some("after"));
+    assert_eq!(store.status().expect("it can be read").rescued, []);
 }
