@@ -126,11 +126,13 @@ impl Writer {
             return Err(error.into());
         }
         // C6, C7: the commit point is the return of the journal's sync, or, with `Buffered`, that of
-        // the write of `state` below.
+        // the write of `state` below. C8 may drop the only copy of an edit that is adopted, and with it the
+        // body that earlier records name: what is said of it is durable before.
         let records = std::mem::take(&mut group.records);
-        let appended = match durability {
-            Durability::Buffered => inner.journal.append_unsynced(records, group.time()),
-            Durability::Journal | Durability::Files => inner.journal.append(records, group.time()),
+        let appended = if durability == Durability::Buffered && adopted.is_empty() {
+            inner.journal.append_unsynced(records, group.time())
+        } else {
+            inner.journal.append(records, group.time())
         };
         let appended = match appended {
             Ok(appended) => appended,

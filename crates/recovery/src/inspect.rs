@@ -237,10 +237,12 @@ fn body_at(fs: &dyn Fs, put: &Put, time: Time, live: &Live) -> Result<BodyAt, Fs
     let hash = hash_part(&*fs.open(&staged, Access::Read)?, 0, put.len)?;
     Ok(if hash == put.hash {
         BodyAt::Staged
-    } else if stat.stamp.mtime > time && is_named_elsewhere(fs, &stat)? {
+    } else if stat.stamp.mtime <= time {
+        BodyAt::Nowhere
+    } else if is_named_elsewhere(fs, &stat)? {
         BodyAt::Edited
     } else {
-        BodyAt::Nowhere
+        BodyAt::Overwritten
     })
 }
 

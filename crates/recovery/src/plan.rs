@@ -28,6 +28,9 @@ pub enum BodyAt {
     Edited,
     /// The document is the staged file itself, edited in place since.
     Document,
+    /// In a staged file without another name, which somebody has written to since the commit: half a copy,
+    /// or the document as it was edited in place before it was replaced.
+    Overwritten,
     /// In a staged file that is gone or holds something else.
     Nowhere,
     /// At the document's path only: a large outside edit, recorded by its hash.
@@ -125,7 +128,9 @@ pub struct Planned {
 /// The table. Read it from the top: the first line that fits decides.
 pub fn decide(facts: Facts) -> Row {
     use Action::{Adopt, Extend, Keep, Leave, Redo, Refuse, Rewrite, Verify};
-    use BodyAt::{Before, Document, Edited, InPlace, Journal, Nowhere, Removed, Staged};
+    use BodyAt::{
+        Before, Document, Edited, InPlace, Journal, Nowhere, Overwritten, Removed, Staged,
+    };
     use OnDisk::{Absent, Equal, Foreign, LostWrite, NotAFile, Old, Short};
     use Standing::{Committed, Failed, Published, Untrusted};
 
@@ -137,9 +142,11 @@ pub fn decide(facts: Facts) -> Row {
         (_, Equal, Untrusted) => row(Verify, "it reads as it should; the device has to say so too"),
         (_, Equal, Failed) => row(Rewrite, "a sync failed: what reads well may not be on the disk"),
 
-        (Journal | Staged | Edited | Document | Nowhere | InPlace | Before, Short, _) => {
-            row(Extend, "what was added to it is not all there")
-        }
+        (
+            Journal | Staged | Edited | Document | Overwritten | Nowhere | InPlace | Before,
+            Short,
+            _,
+        ) => row(Extend, "what was added to it is not all there"),
 
         (Journal | Staged, LostWrite, Published) => {
             row(Redo(Displace::Rescue), "the time is ours, the content not: a write the disk lost")
@@ -153,7 +160,12 @@ pub fn decide(facts: Facts) -> Row {
         (Before, Absent, _) => row(Extend, "it is gone, and what was added to it stays"),
         (Before, NotAFile, _) => row(Refuse, "what stands at its path is no file; move it"),
         (Before, _, _) => row(Leave, "what was added to it stands in another content"),
-        (Nowhere, _, _) => row(Refuse, "the body is neither at its path nor in its staged file"),
+        (Overwritten, Foreign, _) => {
+            row(Leave, "the large body was edited in place, and somebody has replaced it since")
+        }
+        (Nowhere | Overwritten, _, _) => {
+            row(Refuse, "the body is neither at its path nor in its staged file")
+        }
         (Journal | Staged | Edited, NotAFile, _) => {
             row(Refuse, "what stands at its path is no file, or a file is in the way; move it")
         }
@@ -197,11 +209,12 @@ impl fmt::Display for Action {
 mod tests {
     use super::*;
 
-    const BODIES: [BodyAt; 8] = [
+    const BODIES: [BodyAt; 9] = [
         BodyAt::Journal,
         BodyAt::Staged,
         BodyAt::Edited,
         BodyAt::Document,
+        BodyAt::Overwritten,
         BodyAt::Nowhere,
         BodyAt::InPlace,
         BodyAt::Removed,
@@ -276,7 +289,10 @@ mod tests {
     #[test]
     fn a_body_that_lies_nowhere_else_is_never_overwritten() {
         for (facts, action) in every_row() {
-            if matches!(facts.body, BodyAt::Document | BodyAt::InPlace | BodyAt::Nowhere) {
+            if matches!(
+                facts.body,
+                BodyAt::Document | BodyAt::InPlace | BodyAt::Overwritten | BodyAt::Nowhere
+            ) {
                 assert!(!matches!(action, Action::Redo(_)), "{facts:?}");
             }
         }
@@ -318,19 +334,20 @@ mod tests {
                         .collect()
                 })
                 .collect();
-            table += &format!("{:<9}{}\n", format!("{body:?}"), cells.join(" "));
+            table += &format!("{:<12}{}\n", format!("{body:?}"), cells.join(" "));
         }
         // disks:  Equal Short Absent LostWrite Old Foreign NotAFile
         assert_eq!(
             table,
-            "Journal  kkvw eeee addd rrrr addd arrr axxx\n\
-             Staged   kkvw eeee addd rrrr addd arrr axxx\n\
-             Edited   kkvw eeee addd arrr addd arrr axxx\n\
-             Document kkvw eeee alll alll alll alll alll\n\
-             Nowhere  kkvw eeee axxx axxx axxx axxx axxx\n\
-             InPlace  kkvw eeee alll alll alll alll alll\n\
-             Removed  kkkk arrr kkkk arrr addd arrr kkkk\n\
-             Before   kkvw eeee aeee alll alll alll axxx\n"
+            "Journal     kkvw eeee addd rrrr addd arrr axxx\n\
+             Staged      kkvw eeee addd rrrr addd arrr axxx\n\
+             Edited      kkvw eeee addd arrr addd arrr axxx\n\
+             Document    kkvw eeee alll alll alll alll alll\n\
+             Overwritten kkvw eeee axxx axxx axxx alll axxx\n\
+             Nowhere     kkvw eeee axxx axxx axxx axxx axxx\n\
+             InPlace     kkvw eeee alll alll alll alll alll\n\
+             Removed     kkkk arrr kkkk arrr addd arrr kkkk\n\
+             Before      kkvw eeee aeee alll alll alll axxx\n"
         );
     }
 }

@@ -41,11 +41,17 @@ pub(super) struct Run {
     shaken: bool,
     /// A sync of the journal has failed in a commit since then: nobody may commit.
     failed: bool,
+    /// A sync of anything has failed since then: what it was to make durable may be lost any time.
+    sync_failed: bool,
     /// A commit is durable only with the next checkpoint.
     buffered: bool,
     /// Documents changed, or read by what changed others, since the last checkpoint.
     changed: BTreeSet<String>,
-    /// A directory's sync has failed in an opening: nobody else is told, and the name is lost.
+    /// Documents that may be in a new directory, or were removed.
+    named: BTreeSet<String>,
+    /// A directory's sync has failed: those are lost with the power, whatever else is made anew.
+    lost_names: bool,
+    /// One has failed in an opening: nobody else is told.
     is_over: bool,
     /// The clock was set back.
     is_set_back: bool,
@@ -67,8 +73,11 @@ impl Run {
             unsettled: false,
             shaken: false,
             failed: false,
+            sync_failed: false,
             buffered: false,
             changed: BTreeSet::new(),
+            named: BTreeSet::new(),
+            lost_names: false,
             is_over: false,
             is_set_back: false,
             edited_bodies: BTreeSet::new(),
@@ -185,6 +194,8 @@ impl Run {
         }
         self.shaken |= mishap.is_some();
         self.unsettled |= mishap.is_some();
+        self.sync_failed |= fs.watch().has_failed_sync();
+        self.lost_names |= fs.watch().has_lost_names();
         if self.buffered && fs.watch().has_failed_sync() {
             // What was pending counts as clean, and is lost once the cache drops it.
             self.model.forget_changed(&self.changed);
@@ -220,6 +231,9 @@ impl Run {
         if self.buffered {
             self.model.forget_changed(&self.changed);
         }
+        if std::mem::take(&mut self.lost_names) {
+            self.model.forget_changed(&self.named);
+        }
     }
 
     // Opening and closing
@@ -251,12 +265,13 @@ impl Run {
         self.check(is_alone == was_alone, "joined", || {
             format!("alone: {was_alone}; {:?}", store.recovery_report())
         })?;
+        let sync_failed = fs.watch().has_failed_sync();
         self.processes.insert(who, Process { store, fs, shaken: mishap.is_some() });
         if !is_alone {
             return Ok(());
         }
         // What an opening with a fault has not done it must have refused: it is judged like any.
-        (self.failed, self.changed) = (false, BTreeSet::new());
+        (self.failed, self.sync_failed, self.changed) = (false, sync_failed, BTreeSet::new());
         (self.unsettled, self.shaken) = (mishap.is_some(), mishap.is_some());
         self.recovered(who)
     }
@@ -393,6 +408,7 @@ impl Run {
         }
         self.counts.unknown += u64::from(ending == Ending::Unknown);
         if ending != Ending::Unchanged {
+            self.named.extend(events.iter().filter_map(named));
             self.changed.extend(touched);
         }
         let before = self.model.describe();
@@ -454,7 +470,9 @@ impl Run {
             self.counts.committed += u64::from(is_acknowledged);
             self.counts.unknown += u64::from(ending == Ending::Unknown);
             if ending != Ending::Unchanged {
-                self.changed.extend(events.iter().filter_map(Event::document).map(str::to_owned));
+                let touched = events.iter().filter_map(Event::document).map(str::to_owned);
+                self.named.extend(events.iter().filter_map(named));
+                self.changed.extend(touched);
             }
             forget_expected(&mut events, ending);
             ended.push((events, ending));
@@ -477,11 +495,13 @@ impl Run {
         let in_place = matches!(how, How::Place | How::Back);
         let large = there.clone().filter(|old| in_place && old.len() > INLINE_MAX).map(Arc::new);
         // Of a large body there is no other copy: what a power cut leaves of half an edit is damage.
-        let saved = saved || large.is_some();
+        let was_edited = self.edited_bodies.contains(doc);
+        let saved = saved || large.is_some() || was_edited;
         if large.is_some() {
             self.edited_bodies.insert(doc.to_owned());
-        } else if self.edited_bodies.contains(doc) {
-            // Without the name by which it was edited there is nothing to tell that from damage by.
+        } else if was_edited && how != How::Replace {
+            // Without the name by which it was edited, or another content at its path, there is nothing to
+            // tell that from damage by.
             return;
         }
         if large.is_some() && self.is_set_back {
@@ -503,7 +523,8 @@ impl Run {
                 self.sim.remove(doc);
                 self.model.edit(doc, None, saved, self.unsettled);
             }
-            (How::Touch, Some(_)) => {
+            // The time is all that tells what a failed sync has lost from an edit.
+            (How::Touch, Some(_)) if !self.sync_failed => {
                 let now = self.sim.actor().now();
                 let file = self.sim.actor().open(doc, Access::Write).expect("it is there");
                 file.set_mtime(now).expect("nothing fails here");
@@ -575,6 +596,12 @@ fn forget_expected(events: &mut Vec<Event>, ending: Ending) {
     if ending == Ending::Unchanged {
         events.retain(|event| !matches!(event, Event::Expect(..)));
     }
+}
+
+/// A document that may be in a new directory, or is removed.
+fn named(event: &Event) -> Option<String> {
+    let is_removal = matches!(event, Event::Remove(_));
+    event.document().filter(|path| is_removal || path.contains('/')).map(ToOwned::to_owned)
 }
 
 fn clone_pair((path, content): (&String, &Vec<u8>)) -> (String, Vec<u8>) {

@@ -473,3 +473,75 @@ fn a_body_that_is_damaged_in_stage_is_not_taken_for_an_edit() {
     assert!(matches!(&error, Error::Unrecoverable { path, .. } if path == "large"), "{error:?}");
     assert_eq!(read(&sim, "large").as_deref(), Some("v1"));
 }
+
+/// A large document was edited in place, the edit was adopted and replaced, and the power cut took the
+/// buffered records that said so: the body that the earlier ones name was the edited one, without a name of
+/// its own. The store did not open any more.
+#[test]
+fn an_edit_that_a_buffered_commit_replaces_is_durable_first() {
+    let sim = prepared();
+    let store = options().durability(Durability::Buffered).open_with(sim.actor());
+    let store = store.expect("it opens");
+    put(&store, "large", &[b'x'; 3 * INLINE_MAX]);
+    edit(&sim, "large", "theirs");
+    sim.write_back_all();
+    sim.record();
+    let mut tx = store.begin().expect("it is open");
+    assert_eq!(tx.read_bytes("large").expect("it can be read").as_deref(), Some(&b"theirs"[..]));
+    tx.write_bytes("large", b"v2").expect("a valid path");
+    tx.commit().expect("nobody touches it");
+    let (mut before, mut after) = (0, 0);
+    for moment in sim.recorded() {
+        for world in moment.world.power_cut(&STRICT, 64, 1).worlds {
+            let told = || format!("cut before {}:\n{}", moment.call, world.dump());
+            let store = options().open_with(world.actor());
+            drop(store.unwrap_or_else(|error| panic!("{error:?}\n{}", told())));
+            match read(&world, "large").as_deref() {
+                Some("v2") => after += 1,
+                _ => before += 1,
+            }
+        }
+    }
+    assert!(before > 10 && after > 10, "{before} {after}");
+}
+
+/// One program edited a large document in place, another replaced it, and the power went: the store did not
+/// open, since the body was neither at its path nor in its staged file. What stands there is theirs.
+#[test]
+fn a_large_document_that_was_edited_and_then_replaced_by_others_is_left() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "large", &[b'x'; 3 * INLINE_MAX]);
+    edit(&sim, "large", "edited in place");
+    drop(store);
+    sim.write("new", b"saved by renaming");
+    sim.write_back("new");
+    sim.rename("new", "large");
+    for world in sim.world().power_cut(&STRICT, 256, 1).worlds {
+        let store = options().open_with(world.actor());
+        let store = store.unwrap_or_else(|error| panic!("{error:?}\n{}", world.dump()));
+        let found = read(&world, "large").expect("somebody's is there");
+        assert!(found == "saved by renaming" || found == "edited in place", "{found}");
+        let check = store.check().expect("it can be checked");
+        assert!(check.problems.is_empty(), "{check:?}");
+    }
+}
+
+/// A large body decayed in `stage/` before it was published, and somebody saved the document: the transaction
+/// is not given up for that.
+#[test]
+fn a_body_that_decayed_in_stage_is_not_given_up_for_an_edit() {
+    let sim = prepared();
+    put(&open(&sim), "large", b"v1");
+    let dead = dies_before_swap(&sim, "large");
+    let mut tx = dead.begin().expect("it is open");
+    tx.write_bytes("large", [b'x'; 3 * INLINE_MAX]).expect("a valid path");
+    tx.commit().expect_err("it dies");
+    drop(dead);
+    let body = sim.tree().into_keys().find(|path| path.ends_with(".body")).expect("it is staged");
+    sim.damage(&body, Damage::FlipBit { offset: 700, bit: 3 });
+    edit(&sim, "large", "theirs");
+    let error = options().open_with(sim.actor()).expect_err("the body is damaged");
+    assert!(matches!(&error, Error::Unrecoverable { path, .. } if path == "large"), "{error:?}");
+    assert_eq!(read(&sim, "large").as_deref(), Some("theirs"));
+}
