@@ -129,16 +129,16 @@ impl StagedGroup {
         }
         for (path, change) in request.changes {
             let seq = self.next();
-            let Target { was, attrs, dir } = &validated.targets[&path];
+            let Target { exists, was, attrs, dir } = &validated.targets[&path];
             let at = names.swap(seq, time);
             let (path, was) = (path.to_string(), was.clone());
             let (content, attributes, was) = match (change, was) {
                 (Change::Put { content, attributes }, was) => (content, attributes, was),
-                (Change::Append { content }, None) => (content, Attributes::Kept, None),
-                (Change::Append { content }, Some(was)) => {
+                (Change::Append { content }, Some(was)) if *exists => {
                     self.add_to(names, path, content, was)?;
                     continue;
                 }
+                (Change::Append { content }, was) => (content, Attributes::Kept, was),
                 (Change::Remove, was) => {
                     self.removals.insert(seq, at);
                     self.records.push(RecordKind::Remove(Remove { path, was }));

@@ -91,8 +91,8 @@ impl Writer {
         let txn = group.add(&*self.fs, &mut inner.names, request, &validated)?;
         for (path, how) in changed {
             // What is made by an append is a new document to everybody else.
-            let is_new = validated.targets[&path].was.is_none();
-            touched.add(&path, if is_new { How::Changed } else { how });
+            let exists = validated.targets[&path].exists;
+            touched.add(&path, if exists { how } else { How::Changed });
         }
         validated.adopted.iter().for_each(|edit| touched.add(edit.path(), How::Changed));
         adopted.extend(validated.adopted);

@@ -11,6 +11,9 @@ use crate::{Attributes, Change, CommitError, Holds, Known, Live, Refusal, Seen, 
 /// A change that can be published.
 #[derive(Debug)]
 pub(crate) struct Target {
+    /// Whether there is a document. What is added to one that is not there makes it, also where filepact
+    /// knows a version that another program has removed.
+    pub(crate) exists: bool,
     /// What the change knowingly replaces: the version that the transaction read, or that filepact
     /// knows, or, where neither does, what is there.
     pub(crate) was: Option<Was>,
@@ -50,6 +53,7 @@ impl Validation<'_> {
             Wrong::Refused(refusal) => refuse(refusal),
             Wrong::Io(error) => error.into(),
         })?;
+        let exists = stat.is_some();
         let (was, attrs) = match (change, stat) {
             (Change::Append { .. }, Some(stat)) => (Some(self.added_to(path, seen, &stat)?), None),
             (Change::Put { attributes: Attributes::Own(own), .. }, stat) => {
@@ -61,7 +65,7 @@ impl Validation<'_> {
             (_, None) => (self.replaced(path, seen, None)?, None),
             (_, Some(stat)) => (self.replaced(path, seen, Some(&stat))?, self.attrs(path)?),
         };
-        Ok(Target { was, attrs, dir })
+        Ok(Target { exists, was, attrs, dir })
     }
 
     /// The version that an append adds to, whoever made it.

@@ -425,11 +425,14 @@ impl Candidate {
     fn happens_late(&mut self, pending: &Pending) {
         let Pending { events, edits } = pending;
         for event in events {
-            if let Event::Read(path, seen) | Event::Expect(path, seen) = event
-                && self.docs.get(path) == seen.as_ref()
-            {
+            let (Event::Read(path, seen) | Event::Expect(path, seen)) = event else { continue };
+            if self.docs.get(path) == seen.as_ref() {
                 // The edit was there before, and was read.
                 self.edits.remove(path);
+            } else if let (Some(edit), true) = (self.edits.get_mut(path), edits.contains_key(path))
+            {
+                // One was there before, and was read; this one has come since.
+                edit.before = seen.clone();
             }
         }
         for event in events {
@@ -523,6 +526,10 @@ impl Candidate {
                 }
                 Event::Append(path, bytes) => {
                     own.insert(path.clone());
+                    if !next.docs.contains_key(path) {
+                        // What another program has removed is made anew, and is nobody's edit.
+                        next.edits.remove(path);
+                    }
                     if let (Some(edit), false) = (next.edits.get_mut(path), worded.contains(path)) {
                         edit.taken = true;
                     }

@@ -1,8 +1,8 @@
 //! Appends: an event log beside its index, and others who add to the same file.
 
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use filepact_tests::history::INLINE_MAX;
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    after_power_cuts, dies, echo, fail, moment, put, read, set_mtime, staged, text,
+    STRICT, after_power_cuts, dies, echo, fail, moment, put, read, set_mtime, staged, text,
 };
 
 /// A log of one line, which is durable.
@@ -460,6 +460,40 @@ fn a_log_that_was_removed_or_replaced_in_the_middle_is_made_of_what_is_added() {
     assert_eq!(read(&sim, "log.1").as_deref(), Some(FIRST));
     assert_eq!(log(&sim), "ours\nmore\n");
     store.checkpoint().expect("it is no lost write");
+}
+
+/// Found by a random history: the record said that the addition stands behind the version that filepact knew,
+/// which another program had removed; so the new document was read as that version, with the addition to come.
+#[test]
+fn what_is_added_to_a_removed_log_is_never_read_twice() {
+    let sim = with_log();
+    let reader = Arc::new(open(&sim));
+    let (beside, found) = (Arc::clone(&reader), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&found);
+    let steps = Steps::new(sim.actor(), move |_, _, _| {
+        let log = text(&beside, "log").unwrap_or_default();
+        seen.lock().expect("nobody panics").push(log);
+    });
+    let store = options().open_with(steps).expect("it opens");
+    sim.remove("log");
+    sim.write_back_all();
+    found.lock().expect("nobody panics").clear();
+    sim.record();
+    // As long as the line before.
+    add(&store, "again\n");
+    let found = std::mem::take(&mut *found.lock().expect("nobody panics"));
+    let is_done = found.iter().position(|log| log == "again\n").expect("it is committed");
+    assert!(found[..is_done].iter().all(String::is_empty), "{found:?}");
+    assert!(found[is_done..].iter().all(|log| log == "again\n"), "{found:?}");
+    for moment in sim.recorded() {
+        let mut worlds = vec![moment.world.process_death()];
+        worlds.extend(moment.world.power_cut(&STRICT, 64, 1).worlds);
+        for world in worlds {
+            drop(open(&world));
+            let log = read(&world, "log").unwrap_or_default();
+            assert!(["", "again\n"].contains(&log.as_str()), "{log:?}, before {}", moment.call);
+        }
+    }
 }
 
 /// Found by the fuzzer: the version before begins with the body that cuts it short, and what was added to
