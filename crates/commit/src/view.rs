@@ -9,7 +9,7 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
 };
 
-use filepact_fs::{Fs, Time};
+use filepact_fs::{File, Fs, Stat, Time};
 use filepact_journal::{
     FollowError, Follower, Group, Hash, Progress, Reading, Scan, State, StateFile, Was, Word,
     Words, read_to,
@@ -17,7 +17,7 @@ use filepact_journal::{
 
 use crate::past::{Memory, Past};
 use crate::pins::Pin;
-use crate::{CommitError, Holds, Stamped};
+use crate::{CommitError, Holds, Stamped, hash_part};
 
 /// What this handle last knew of one document.
 #[derive(Clone, Debug)]
@@ -206,6 +206,28 @@ impl View {
             return Ok(false);
         }
         Ok(!matches!(holds.is_at(&*self.fs, path)?, Some((true, _))))
+    }
+
+    /// The same of what stands below the bytes of a word that is only added to, and not published yet. Of a
+    /// large document, which was not read for its record, nothing tells it.
+    ///
+    /// # Errors
+    /// As [`is_lost`](Self::is_lost).
+    pub fn is_lost_below(
+        &self,
+        word: &Word,
+        file: &dyn File,
+        stat: &Stat,
+    ) -> Result<bool, CommitError> {
+        let (None, Some(first)) = (&word.said.base, word.said.appends.first()) else {
+            return Ok(false);
+        };
+        let was = &first.append.was;
+        let (Some(hash), true) = (was.hash, [was.mtime, word.time].contains(&stat.stamp.mtime))
+        else {
+            return Ok(false);
+        };
+        Ok(self.has_failed()? && hash_part(file, 0, was.size)? != hash)
     }
 
     /// A sync has failed: what is read may be what it has left.

@@ -87,6 +87,11 @@ fn observe(
                     }
                 }
             } else {
+                if let (Some(word), Some(live)) = (&found.word, &live)
+                    && view.is_lost_below(word, &*live.file, &live.stat)?
+                {
+                    return Err(Error::Poisoned);
+                }
                 match from_word(fs, found.word.as_ref(), live, restless >= PATIENCE)? {
                     FromWord::Absent => return Ok((None, observed(Seen::Absent))),
                     FromWord::Content(content) => (content, None),

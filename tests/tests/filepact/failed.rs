@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use filepact::Error;
+use filepact::{Durability, Error};
 use filepact_simfs::errno;
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::steps::Steps;
@@ -283,6 +283,27 @@ fn what_a_failed_sync_has_lost_is_not_read() {
     drop((store, other));
     let store = open(&sim);
     assert_eq!(text(&store, "b.json").as_deref(), Some("ours"));
+}
+
+/// Found by a random history: the same below what was added to it, as long as that is not published.
+#[test]
+fn what_a_failed_sync_has_lost_below_an_addition_is_not_read() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "log", b"ours");
+    let files = options().durability(Durability::Files).open_with(sim.actor());
+    let files = files.expect("it opens");
+    fail(&sim, "sync", "log", errno::IO, false);
+    files.append("log", ", and more").expect_err("a sync fails");
+    sim.clear_faults();
+    assert_eq!(text(&store, "log").as_deref(), Some("ours, and more"), "it is in the cache");
+    sim.evict_all();
+    for handle in [&store, &files] {
+        let error = handle.read_bytes("log").expect_err("it is lost");
+        assert!(matches!(error, Error::Poisoned), "{error:?}");
+    }
+    drop((store, files));
+    assert_eq!(text(&open(&sim), "log").as_deref(), Some("ours, and more"));
 }
 
 /// Attack 23: shared does not mean recovered.
