@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use filepact_fs::{DocPath, File, Fs, FsError, Kind, SyncKind, parent_of, read_to_end, write_all};
+use filepact_fs::{DocPath, File, Fs, FsError, Kind, SyncKind, parent_of, read_full, write_all};
 use filepact_journal::{Hash, Hasher};
 
 /// The body of a put, ready for the lock.
@@ -120,19 +120,21 @@ pub fn prepare_reader(
     Ok(Content::Large { file: file.into(), len, hash: hasher.finish() })
 }
 
-/// Prepares the body of a document for another path; `hash` is what was observed of it.
+/// Prepares the body of a document for another path: the first `len` bytes of its file, whatever is added
+/// to it meanwhile; `hash` is what was observed of them.
 pub fn prepare_existing(
     file: Arc<dyn File>,
-    hash: Hash,
+    (len, hash): (u64, Hash),
     inline_max: usize,
 ) -> Result<Content, FsError> {
-    let len = file.stat()?.stamp.size;
-    if len <= inline_max as u64 {
-        let bytes = read_to_end(&*file)?;
-        let hash = Hash::of(&bytes);
-        return Ok(Content::Inline { bytes: bytes.into(), hash });
+    if len > inline_max as u64 {
+        return Ok(Content::Existing { file, len, hash });
     }
-    Ok(Content::Existing { file, len, hash })
+    let mut bytes = vec![0; usize::try_from(len).expect("at most `inline_max`")];
+    let read = read_full(&*file, &mut bytes, 0)?;
+    bytes.truncate(read);
+    let hash = Hash::of(&bytes);
+    Ok(Content::Inline { bytes: bytes.into(), hash })
 }
 
 /// Bytes of a large body in memory at a time.

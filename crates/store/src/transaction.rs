@@ -372,7 +372,7 @@ impl Transaction {
         let content = match content.file() {
             // The file itself, unless it holds more by now.
             Some((file, len)) if file.stat()?.stamp.size == len => {
-                prepare_existing(Arc::clone(file), hash, inline_max)?
+                prepare_existing(Arc::clone(file), (len, hash), inline_max)?
             }
             _ => prepare_reader(fs, from, &mut content.into_reader(), inline_max)
                 .map_err(|error| prepare_error(from, error))?,

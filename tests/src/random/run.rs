@@ -55,6 +55,9 @@ pub(super) struct Run {
     is_over: bool,
     /// The clock was set back.
     is_set_back: bool,
+    /// Somebody has put a time back: a handle that has not seen that edit take place takes it for a write
+    /// that was lost, and its checkpoint refuses.
+    is_backdated: bool,
     /// Documents whose large body another program has edited in place.
     edited_bodies: BTreeSet<String>,
 }
@@ -80,6 +83,7 @@ impl Run {
             lost_names: false,
             is_over: false,
             is_set_back: false,
+            is_backdated: false,
             edited_bodies: BTreeSet::new(),
         }
     }
@@ -326,7 +330,7 @@ impl Run {
         }
         match done {
             Ok(()) => self.changed.clear(),
-            Err(_) if mishap.is_some() || was_shaken => self.shake(who),
+            Err(_) if mishap.is_some() || was_shaken || self.is_backdated => self.shake(who),
             Err(error) => return Err(self.violation("refused", format!("{error:?}"))),
         }
         Ok(())
@@ -344,7 +348,7 @@ impl Run {
         }
         match done {
             Ok(()) => Ok(()),
-            Err(_) if mishap.is_some() || shaken || self.shaken => Ok(()),
+            Err(_) if mishap.is_some() || shaken || self.shaken || self.is_backdated => Ok(()),
             Err(error) => Err(self.violation("refused", format!("{error:?}"))),
         }
     }
@@ -537,7 +541,7 @@ impl Run {
                 let content = body(&format!("e{} {doc}", self.at), 0, old.len());
                 self.sim.write(doc, &content);
                 put(content, Some(time), saved);
-                // A checkpoint of another process takes it for a write that was lost, and refuses.
+                self.is_backdated = true;
                 self.shaken = true;
             }
             (How::Place, _) | (How::Replace, _) => {
