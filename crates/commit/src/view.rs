@@ -38,6 +38,16 @@ pub struct Known {
 }
 
 impl Known {
+    /// What is known after the words of one group; `before` is what was known.
+    pub fn after(before: Option<&Self>, word: &Word) -> Self {
+        // What an append adds to may be an edit that nobody has seen.
+        let same = before.filter(|known| word.was().is_some_and(|was| known.is(was)));
+        let content = Holds::after(same.and_then(|known| known.content.as_ref()), &word.said);
+        let unread =
+            word.said.base.is_none() && before.is_some_and(|known| known.unread || same.is_none());
+        Self { seq: word.seq, time: word.time, content, stamp: None, unread, missing: None }
+    }
+
     /// Whether this is the version that a record says it has found: by the content where both know
     /// it, else by the stamp.
     fn is(&self, was: &Was) -> bool {
@@ -452,23 +462,7 @@ impl Inner {
         let mut words = Words::default();
         words.apply(group);
         for (path, word) in words.iter() {
-            let known = self.known.get(path);
-            // What an append adds to may be an edit that nobody has seen.
-            let before = known.filter(|known| word.was().is_some_and(|was| known.is(was)));
-            let content = Holds::after(before.and_then(|known| known.content.as_ref()), &word.said);
-            let unread = word.said.base.is_none()
-                && known.is_some_and(|known| known.unread || before.is_none());
-            self.learn(
-                path,
-                Known {
-                    seq: word.seq,
-                    time: word.time,
-                    content,
-                    stamp: None,
-                    unread,
-                    missing: None,
-                },
-            );
+            self.learn(path, Known::after(self.known.get(path), word));
         }
     }
 

@@ -126,25 +126,16 @@ impl Run<'_> {
         planned: &[Planned],
         seq: u64,
     ) -> Result<HashMap<String, Known>, FsError> {
-        let mut words = Words::default();
-        self.inspection.scan.groups.iter().for_each(|group| words.apply(group));
-        let mut known: HashMap<String, Known> = words
-            .iter()
-            .map(|(path, word)| {
-                let content = Holds::after(None, &word.said);
-                (
-                    path.to_owned(),
-                    Known {
-                        seq: word.seq,
-                        time: word.time,
-                        content,
-                        stamp: None,
-                        unread: false,
-                        missing: None,
-                    },
-                )
-            })
-            .collect();
+        let mut known: HashMap<String, Known> = HashMap::new();
+        for group in &self.inspection.scan.groups {
+            let mut words = Words::default();
+            words.apply(group);
+            for (path, word) in words.iter() {
+                // An edit that was added to unread is taken as it is.
+                let after = Known { unread: false, ..Known::after(known.get(path), word) };
+                known.insert(path.to_owned(), after);
+            }
+        }
         for Planned { path, .. } in planned {
             let (content, stamp) = match look_past_links(self.fs, path)? {
                 Live::Document { stat, taken, hash } => {

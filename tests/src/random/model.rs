@@ -222,6 +222,14 @@ impl Model {
         }
     }
 
+    /// Another program has made something else of this content: where nobody had displaced it yet, nobody will.
+    pub fn overwritten(&mut self, content: &Vec<u8>) {
+        self.candidates.iter_mut().for_each(|candidate| {
+            candidate.due.remove(content);
+        });
+        self.set(self.candidates.clone());
+    }
+
     /// The edit at `path` was made in place, of a large body: it is what the store has there now. Where
     /// somebody who has died may have been about to give it another name, it goes with that, or not.
     pub fn edit_of_body(&mut self, path: &str, body: &Bytes, unsettled: bool) {

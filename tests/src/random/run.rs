@@ -512,6 +512,9 @@ impl Run {
             // Nor is there anything to tell it from damage by, but its time.
             return;
         }
+        if let (Some(there), true) = (&there, self.unsettled) {
+            self.model.overwritten(there);
+        }
         let content = body(&format!("e{} {doc}", self.at), 0, len);
         let mut put = |content: Vec<u8>, time: Option<Time>, saved: bool| {
             let content = Arc::new(content);

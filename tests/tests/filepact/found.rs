@@ -545,3 +545,20 @@ fn a_body_that_decayed_in_stage_is_not_given_up_for_an_edit() {
     assert!(matches!(&error, Error::Unrecoverable { path, .. } if path == "large"), "{error:?}");
     assert_eq!(read(&sim, "large").as_deref(), Some("theirs"));
 }
+
+/// An edit was added to unread, and the store closed. To the next handle the journal said what had been there
+/// before the edit, so that its checkpoint took the document for a write that the disk had lost.
+#[test]
+fn an_edit_that_was_added_to_unread_is_no_lost_write_for_who_opens_next() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "log", b"first\n");
+    edit(&sim, "log", "other\n");
+    store.append("log", "second\n").expect("it commits");
+    store.close().expect("all is well");
+    let store = open(&sim);
+    store.append("log", "third\n").expect("it commits");
+    store.checkpoint().expect("no write is lost");
+    store.close().expect("all is well");
+    assert_eq!(read(&sim, "log").as_deref(), Some("other\nsecond\nthird\n"));
+}
