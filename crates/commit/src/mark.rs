@@ -21,8 +21,8 @@ pub enum Mark {
 }
 
 impl Mark {
-    /// Whether any sync is unfinished, for who has both the lock and the turn, or the store alone. A
-    /// file that cannot be read as a clear no is a yes.
+    /// Whether any sync is unfinished, or, for who has neither both the lock and the turn nor the store alone,
+    /// on its way. A file that cannot be read as a clear no is a yes.
     pub fn is_any_set(fs: &dyn Fs) -> Result<bool, FsError> {
         Ok(read(fs)? != Some(*b"00"))
     }

@@ -17,7 +17,7 @@ use filepact_journal::{
 
 use crate::past::{Memory, Past};
 use crate::pins::Pin;
-use crate::{CommitError, Holds, Stamped, hash_part};
+use crate::{CommitError, Holds, Mark, Stamped, hash_part};
 
 /// What this handle last knew of one document.
 #[derive(Clone, Debug)]
@@ -240,12 +240,13 @@ impl View {
         Ok(self.has_failed()? && hash_part(file, 0, was.size)? != hash)
     }
 
-    /// A sync has failed: what is read may be what it has left.
+    /// A sync has failed, or one is unfinished, whose error may have died with its process: what is read may
+    /// be what it has left.
     ///
     /// # Errors
     /// [`CommitError::Poisoned`] if `state` cannot be made out.
     pub fn has_failed(&self) -> Result<bool, CommitError> {
-        Ok(self.read_state()?.state.failed)
+        Ok(self.read_state()?.state.failed || Mark::is_any_set(&*self.fs)?)
     }
 
     /// How far the journal is taken in.

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use filepact_commit::{
     Live, Mark, Opened, STAGE, Stamped, are_there, hash_part, is_before_own, is_torn,
-    look_past_links, open_past_links, stage_body_path,
+    look_past_links, open_past_links, stage_body_path, stage_name_record,
 };
 use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of};
 use filepact_journal::{
-    Added, Append, Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was, Word,
-    Words, load, scan,
+    Added, Append, Base, Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was,
+    Word, Words, load, scan,
 };
 
 use crate::{BodyAt, Facts, OnDisk, RecoveryError, Standing};
@@ -145,9 +145,11 @@ fn inspect_document(
         Live::Absent if is_blocked(fs, path, words)? => Live::Other(Kind::File),
         live => live,
     };
-    let body = match word.said.base.as_ref().map(|base| (&base.change, base.time)) {
-        Some((Change::Remove(_), _)) => BodyAt::Removed,
-        Some((Change::Put(put), time)) => body_at(fs, put, time, &live)?,
+    let body = match &word.said.base {
+        Some(Base { change: Change::Put(put), seq, time, .. }) => {
+            body_at(fs, put, (*seq, *time), &live)?
+        }
+        Some(_) => BodyAt::Removed,
         None => BodyAt::Before,
     };
     let disk = match &live {
@@ -220,7 +222,7 @@ fn is_blocked(fs: &dyn Fs, path: &str, words: &Words) -> Result<bool, FsError> {
     Ok(false)
 }
 
-fn body_at(fs: &dyn Fs, put: &Put, time: Time, live: &Live) -> Result<BodyAt, FsError> {
+fn body_at(fs: &dyn Fs, put: &Put, record: (u64, Time), live: &Live) -> Result<BodyAt, FsError> {
     let name = match &put.body {
         Body::Inline(_) => return Ok(BodyAt::Journal),
         Body::InPlace => return Ok(BodyAt::InPlace),
@@ -237,20 +239,24 @@ fn body_at(fs: &dyn Fs, put: &Put, time: Time, live: &Live) -> Result<BodyAt, Fs
     let hash = hash_part(&*fs.open(&staged, Access::Read)?, 0, put.len)?;
     Ok(if hash == put.hash {
         BodyAt::Staged
-    } else if stat.stamp.mtime <= time {
+    } else if stat.stamp.mtime <= record.1 {
         BodyAt::Nowhere
-    } else if is_named_elsewhere(fs, &stat)? {
+    } else if is_named_elsewhere(fs, &stat, record)? {
         BodyAt::Edited
     } else {
         BodyAt::Overwritten
     })
 }
 
-/// Whether a file in `stage/` has a name outside of it, by which others can edit it.
-fn is_named_elsewhere(fs: &dyn Fs, body: &Stat) -> Result<bool, FsError> {
+/// Whether a large body has, or had, the name of a document, by which others can edit it: one outside of
+/// `stage/`, or the one by which the swap of another record than its own has displaced it.
+fn is_named_elsewhere(fs: &dyn Fs, body: &Stat, record: (u64, Time)) -> Result<bool, FsError> {
     let mut here = 0;
     for entry in fs.list(STAGE)? {
         let Some(name) = entry.name.to_str() else { continue };
+        if stage_name_record(name).is_some_and(|of| of != record) {
+            continue;
+        }
         here += u64::from(fs.stat(&stage_body_path(name))?.is_some_and(|stat| {
             (stat.stamp.dev, stat.stamp.ino) == (body.stamp.dev, body.stamp.ino)
         }));

@@ -335,6 +335,20 @@ impl Model {
         self.displace_edits();
     }
 
+    /// A sync has failed: what nobody has saved may be gone, now or later.
+    pub fn lose_unsaved(&mut self) {
+        for candidate in &mut self.candidates {
+            for path in candidate.hazy.clone() {
+                candidate.loosen(&path);
+            }
+            let unsaved = candidate.edits.iter().filter(|(_, edit)| !edit.saved);
+            for path in unsaved.map(|(path, _)| path.clone()).collect::<Vec<_>>() {
+                candidate.loosen(&path);
+            }
+        }
+        self.set(self.candidates.clone());
+    }
+
     /// Nothing is known any more of what was changed since the last checkpoint.
     pub fn forget_changed(&mut self, changed: &BTreeSet<String>) {
         for candidate in &mut self.candidates {

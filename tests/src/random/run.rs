@@ -127,6 +127,9 @@ impl Run {
             }
             Step::Evict => {
                 self.sim.evict_all();
+                if self.sync_failed {
+                    self.model.lose_unsaved();
+                }
                 Ok(())
             }
             Step::Cut { profile, nth } => {
@@ -198,7 +201,10 @@ impl Run {
         }
         self.shaken |= mishap.is_some();
         self.unsettled |= mishap.is_some();
-        self.sync_failed |= fs.watch().has_failed_sync();
+        if fs.watch().has_failed_sync() {
+            self.sync_failed = true;
+            self.model.lose_unsaved();
+        }
         self.lost_names |= fs.watch().has_lost_names();
         if self.buffered && fs.watch().has_failed_sync() {
             // What was pending counts as clean, and is lost once the cache drops it.

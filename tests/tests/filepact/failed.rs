@@ -306,6 +306,31 @@ fn what_a_failed_sync_has_lost_below_an_addition_is_not_read() {
     assert_eq!(text(&open(&sim), "log").as_deref(), Some("ours, and more"));
 }
 
+/// Found by a random history: nobody else was told of the error.
+#[test]
+fn what_a_dead_checkpoint_has_lost_is_not_read() {
+    let sim = prepared();
+    let store = open(&sim);
+    let (world, victim) = (sim.clone(), sim.actor());
+    let (dying, synced) = (victim.clone(), AtomicBool::new(false));
+    let steps = Steps::new(victim, move |_, op, on| {
+        if synced.fetch_or(op == "sync" && on == "a.json", Ordering::SeqCst) {
+            world.kill(&dying);
+        }
+    });
+    put(&store, "a.json", b"ours");
+    let other = options().open_with(steps).expect("it opens");
+    fail(&sim, "sync", "a.json", errno::IO, false);
+    other.checkpoint().expect_err("a sync fails, and it dies");
+    drop(other);
+    sim.clear_faults();
+    sim.evict_all();
+    let error = store.read_bytes("a.json").expect_err("it is lost");
+    assert!(matches!(error, Error::Poisoned), "{error:?}");
+    drop(store);
+    assert_eq!(text(&open(&sim), "a.json").as_deref(), Some("ours"));
+}
+
 /// Attack 23: shared does not mean recovered.
 #[test]
 fn attack_23_who_waits_for_a_recovery_that_dies_recovers_itself() {

@@ -223,6 +223,30 @@ fn an_edit_of_a_large_document_that_was_being_renamed_goes_with_it() {
     assert!(gone_along > 10 && stayed > 10, "{gone_along} {stayed}");
 }
 
+/// The same, and the recovery died when it had displaced the old name and not yet rescued the edit: all names
+/// of the body were in `stage/` then, and the store did not open any more.
+#[test]
+fn an_edit_of_a_large_document_that_was_being_renamed_survives_a_recovery_that_dies() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "b", &[b'x'; 3 * INLINE_MAX]);
+    let dead = dies_before_swap(&sim, "b");
+    dead.rename("b", "d/a").expect_err("it dies");
+    drop((store, dead));
+    edit(&sim, "b", "theirs");
+    sim.record();
+    drop(open(&sim));
+    for moment in sim.recorded() {
+        let world = moment.world.process_death();
+        let store = options().open_with(world.actor());
+        let store = store.unwrap_or_else(|error| panic!("{error:?}, before {}", moment.call));
+        let found = read(&world, "d/a").map(|found| found == "theirs");
+        assert_eq!(found, Some(true), "before {}", moment.call);
+        let check = store.check().expect("it can be checked");
+        assert!(check.problems.is_empty(), "{check:?}");
+    }
+}
+
 /// Another process removed a document, and somebody made it again. A list of a handle that heard of the
 /// removal only with that list took the two for a change in the middle of it: `Conflict`, and nobody was
 /// there.
