@@ -208,14 +208,21 @@ impl View {
     /// # Errors
     /// [`CommitError::Poisoned`] if `state` cannot be made out.
     pub fn is_lost(&self, path: &str, hash: Hash, mtime: Time) -> Result<bool, CommitError> {
-        let holds = match self.read().known.get(path) {
-            Some(Known { time, content: Some(holds), .. }) if *time == mtime => holds.clone(),
+        let (seq, holds) = match self.read().known.get(path) {
+            Some(Known { seq, time, content: Some(holds), .. }) if *time == mtime => {
+                (*seq, holds.clone())
+            }
             _ => return Ok(false),
         };
         if holds.hash() == Some(hash) || !self.has_failed()? {
             return Ok(false);
         }
-        Ok(!matches!(holds.is_at(&*self.fs, path)?, Some((true, _))))
+        let now = holds.is_at(&*self.fs, path)?;
+        // Somebody may have published another version meanwhile, but not before `state` says that it is
+        // committed.
+        self.follow()?;
+        let differs = now.is_some_and(|(is_same, stat)| !is_same && stat.stamp.mtime == mtime);
+        Ok(differs && self.seq_of(path) == seq)
     }
 
     /// The same of what stands below the bytes of a word that is only added to, and not published yet. Of a

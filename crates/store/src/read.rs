@@ -87,10 +87,18 @@ fn observe(
                     }
                 }
             } else {
-                if let (Some(word), Some(live)) = (&found.word, &live)
-                    && view.is_lost_below(word, &*live.file, &live.stat)?
-                {
-                    return Err(Error::Poisoned);
+                if let Some(word) = found.word.as_ref().filter(|word| word.said.base.is_none()) {
+                    // What is added stands behind what is published by now, and another version may have been
+                    // since the file was opened.
+                    if restless < PATIENCE && !is_still_at(fs, path, live.as_ref())? {
+                        restless += 1;
+                        continue;
+                    }
+                    if let Some(live) = &live
+                        && view.is_lost_below(word, &*live.file, &live.stat)?
+                    {
+                        return Err(Error::Poisoned);
+                    }
                 }
                 match from_word(fs, found.word.as_ref(), live, restless >= PATIENCE)? {
                     FromWord::Absent => return Ok((None, observed(Seen::Absent))),
@@ -186,6 +194,16 @@ fn part(fs: &dyn Fs, body: &Body, len: u64) -> Result<Option<Part>, Error> {
         },
         Body::InPlace => Ok(None),
     }
+}
+
+/// Whether the file that was opened is still the document.
+fn is_still_at(fs: &dyn Fs, path: &DocPath, live: Option<&LiveFile>) -> Result<bool, FsError> {
+    let now = match fs.stat(path) {
+        Err(error) if error.is_link() => None,
+        stat => stat?.filter(|stat| stat.kind == Kind::File),
+    };
+    let file = |stat: &Stat| (stat.stamp.dev, stat.stamp.ino);
+    Ok(now.as_ref().map(file) == live.map(|live| file(&live.stat)))
 }
 
 /// The document's file; a link, a directory or something else holds no document.

@@ -22,15 +22,17 @@ use filepact_tests::steps::Steps;
 use crate::support::{dies_before, dies_before_swap, fail, put};
 
 /// All that a snapshot sees.
+fn try_seen(snapshot: &Snapshot) -> Result<Tree, Error> {
+    let list = snapshot.list("").expect("nothing was edited").into_iter();
+    list.map(|path| {
+        let bytes = snapshot.read_bytes(&path)?;
+        Ok((path.to_string(), bytes.unwrap_or_else(|| panic!("`{path}` is listed"))))
+    })
+    .collect()
+}
+
 fn seen(snapshot: &Snapshot) -> Tree {
-    let list = snapshot.list("").expect("nothing was edited");
-    list.into_iter()
-        .map(|path| {
-            let bytes =
-                snapshot.read_bytes(&path).unwrap_or_else(|error| panic!("{error}: {path}"));
-            (path.to_string(), bytes.unwrap_or_else(|| panic!("`{path}` is listed")))
-        })
-        .collect()
+    try_seen(snapshot).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 /// All that a handle sees now.

@@ -10,7 +10,7 @@ use filepact_tests::history::body;
 use filepact_tests::steps::Steps;
 
 use crate::lines::just_before;
-use crate::support::{commit, dies_before_swap, fail, put};
+use crate::support::{commit, dies, dies_before_swap, fail, put, read, text};
 
 #[test]
 fn what_a_transaction_looks_at_twice_is_the_same() {
@@ -150,4 +150,28 @@ fn segments_that_go_while_the_journal_is_read_are_not_missed() {
     armed.store(true, Ordering::SeqCst);
     assert!(!reader.log().expect("all that counts is there").is_empty());
     assert!(elders.iter().all(|elder| sim.read(elder).is_none()), "they have gone meanwhile");
+}
+
+/// A reader had opened the old version; then another was put and published, and something was added to that by
+/// a process that died: what was added belongs to the new version.
+#[test]
+fn what_is_added_is_not_read_behind_the_version_before() {
+    let sim = prepared();
+    put(&open(&sim), "log", b"a long version");
+    let (world, opened) = (sim.clone(), AtomicBool::new(false));
+    let now = Arc::new(AtomicBool::new(false));
+    let armed = Arc::clone(&now);
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if opened.swap(op == "open" && on == "log", Ordering::SeqCst)
+            && armed.swap(false, Ordering::SeqCst)
+        {
+            put(&open(&world), "log", b"short");
+            let dead = dies(&world, options(), |op, on| op == "write" && on == "log");
+            dead.append("log", ", and more").expect_err("it dies before it adds");
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    now.store(true, Ordering::SeqCst);
+    assert_eq!(text(&store, "log").as_deref(), Some("short, and more"));
+    assert_eq!(read(&sim, "log").as_deref(), Some("short"), "nobody has healed it");
 }

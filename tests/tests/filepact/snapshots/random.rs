@@ -11,7 +11,7 @@ use filepact_tests::crash::{case::mix, open, options};
 use filepact_tests::history::{Change, INLINE_MAX, Tree, apply, body, stage};
 use filepact_tests::steps::Steps;
 
-use super::{kept, now, pins, scene, seen};
+use super::{kept, now, pins, scene, seen, try_seen};
 use crate::support::put;
 
 const SEEDS: u64 = 400;
@@ -103,6 +103,8 @@ fn run(seed: u64) {
     let mut processes: Vec<_> = (0..2).map(|_| Process::new(&sim, journal_max)).collect();
     let mut model = now(&guard);
     let mut held: Vec<Held> = Vec::new();
+    // Somebody has died, and nobody has committed since.
+    let mut unhealed = false;
     for step in 0..STEPS {
         let told = || format!("seed {seed}, step {step}");
         let by = random.below(processes.len());
@@ -127,7 +129,7 @@ fn run(seed: u64) {
                 let done = store.transact::<_, Error>(|tx| stage(tx, &changes));
                 calls.store(usize::MAX, Ordering::SeqCst);
                 match done {
-                    Ok(()) => model = after,
+                    Ok(()) => (model, unhealed) = (after, false),
                     Err(error) => {
                         assert!(dies, "{}: {error:?}", told());
                         // Whether it counts, those know who live.
@@ -139,6 +141,7 @@ fn run(seed: u64) {
                 if dies {
                     // Perhaps it has not died yet.
                     sim.kill(&processes[by].actor);
+                    unhealed = true;
                     held.retain(|held| held.process != by);
                     processes[by] = Process::new(&sim, journal_max);
                 }
@@ -166,7 +169,15 @@ fn run(seed: u64) {
         // One is read whole now, the others later.
         if !held.is_empty() {
             let Held { snapshot, expected, process } = &held[random.below(held.len())];
-            let found = seen(snapshot);
+            let found = match try_seen(snapshot) {
+                // To whom nobody has told the hash of a large document, half an addition may be an edit.
+                Err(Error::Edited { path })
+                    if unhealed && expected.get(&path).is_some_and(|b| b.len() > INLINE_MAX) =>
+                {
+                    continue;
+                }
+                found => found.unwrap_or_else(|error| panic!("{}: {error:?}", told())),
+            };
             assert!(
                 found == *expected,
                 "{}: a snapshot of process {process} at {}: {}",
