@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use filepact_tests::processes::{Outcome, four, history, plain, storm, sums, work};
+use filepact_tests::processes::{Outcome, four, held, history, plain, storm, sums, work};
 
 const USAGE: &str = "\
 Several real processes share a store on a real disk, beside this program.
@@ -29,6 +29,11 @@ processes sums           sums all accounts through snapshots, and watches, while
   --accounts N           (1000)
   --threads N            that sum (2)
   --kills N              (20)
+
+processes held           holds a snapshot over many commits of one process, and looks at what it costs
+  --commits N            (1000000)
+  --documents N          (1000)
+  --threads N            that commit (8)
 
 processes four           four processes with documents of their own, and one, in turns
   --turns N              of each (5)
@@ -62,6 +67,7 @@ fn run(scenario: &str, rest: &[String]) -> Outcome {
         "plain-readers" => plain::run(rest),
         "storm" => storm::run(rest),
         "sums" => sums::run(rest),
+        "held" => held::run(rest),
         "four" => four::run(rest),
         "worker" => work(rest),
         other => Err(format!("no scenario has the name {other}; try --help").into()),

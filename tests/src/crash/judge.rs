@@ -19,7 +19,7 @@ pub type Verdict = Result<(), String>;
 /// - Nothing was rescued, adopted or left: nobody else has written. (But for garbage, on a disk that
 ///   leaves it: noise, and no loss.) Where somebody has, that edit is there.
 /// - The journal verifies, and every document is as it says.
-/// - `stage/` is swept.
+/// - `stage/` is swept, and so are the pins of those who have died, and what was kept for them.
 /// - A second opening finds nothing to do, and changes nothing.
 /// - The worst power cut now loses nothing.
 pub fn judge(sim: &SimFs, store: Store, expect: &Expect, profile: Profile, lost: bool) -> Verdict {
@@ -50,9 +50,11 @@ pub fn judge(sim: &SimFs, store: Store, expect: &Expect, profile: Profile, lost:
         Ok(check) => return Err(format!("not clean: {check:?}")),
         Err(error) => return Err(format!("cannot be checked: {error:?}")),
     }
-    let leftovers = sim.names_in(".filepact/stage");
-    if !leftovers.is_empty() {
-        return Err(format!("`stage/` is not swept: {leftovers:?}"));
+    for dir in [".filepact/stage", ".filepact/pins", ".filepact/kept"] {
+        let leftovers = sim.names_in(dir);
+        if !leftovers.is_empty() {
+            return Err(format!("`{dir}` is not swept: {leftovers:?}"));
+        }
     }
     drop(store);
     durable(sim, &now, expect, profile)?;

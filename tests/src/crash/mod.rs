@@ -1,7 +1,8 @@
 //! Crashes a story at every call, recovers every distinct outcome, and judges what is found.
 //!
 //! - [`story`]: a run that was recorded, and what may be found after a crash at each of its moments.
-//! - [`stories`]: transactions, edits by other programs, births of segments, healing.
+//! - [`stories`]: transactions, edits by other programs, births of segments, healing, and who
+//!   looks on meanwhile.
 //! - [`suite`]: all of them, by name.
 //! - [`explore`]: crashes the moments of a story, the recoveries after that, and the recoveries of
 //!   those.

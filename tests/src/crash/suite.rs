@@ -78,6 +78,12 @@ pub fn families() -> Vec<Family> {
             },
         },
         Family {
+            name: "moment",
+            about: "a snapshot is held over two transactions and a checkpoint, and a watch hears of them",
+            count: txns * txns,
+            make: |name, number| stories::moment::moment(name, pair(number)),
+        },
+        Family {
             name: "edit",
             about: "another program saves a document, and a transaction meets that",
             count: stories::edits::COUNT,

@@ -8,11 +8,13 @@
 //! - [`plain`]: what does a program find that opens the documents without filepact?
 //! - [`storm`]: is anything lost when processes are killed and stopped at every moment?
 //! - [`sums`]: is every snapshot one moment, and every watch complete?
+//! - [`held`]: what does a snapshot cost that is held over many commits?
 //! - [`four`]: do four processes commit as much as one, and each its share?
 
 mod arguments;
 pub mod crew;
 pub mod four;
+pub mod held;
 pub mod history;
 mod locks;
 pub mod plain;

@@ -120,3 +120,27 @@ fn every_snapshot_is_of_one_moment_while_others_write() {
         ends.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn status_shows_who_holds_a_snapshot_and_what_it_costs() {
+    let sandbox = Sandbox::with_documents();
+    let before = sandbox.run(&["status"]).text();
+    assert!(!before.contains("snapshots"), "{before}");
+    let store = filepact::Store::open(sandbox.0.path()).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    sandbox.put("a.json", "9876543210").says("");
+    let pins = sandbox.run(&["--json", "status"]).json()["pins"].take();
+    assert_eq!(pins.as_array().unwrap().len(), 1, "{pins}");
+    let was = snapshot.read_bytes("a.json").unwrap().unwrap().len();
+    assert_eq!(pins[0]["bytes"], was, "the version that was replaced");
+    assert_eq!(pins[0]["txn"], snapshot.txn());
+    assert_eq!(pins[0]["process"], std::process::id());
+    assert!(pins[0]["since"].as_str().unwrap().contains('.'), "{pins}");
+    let told = sandbox.run(&["status"]).text();
+    assert!(told.contains("snapshots   1 pin\n"), "{told}");
+    let held = format!("of process {}: {was} bytes kept\n", std::process::id());
+    assert!(told.contains(&held), "{told}");
+    drop(snapshot);
+    let after = sandbox.run(&["status"]).text();
+    assert!(!after.contains("snapshots"), "{after}");
+}

@@ -3,4 +3,5 @@
 pub mod births;
 pub mod edits;
 pub mod healing;
+pub mod moment;
 pub mod transactions;

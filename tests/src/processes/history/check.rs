@@ -7,6 +7,8 @@
 //! - Each attempt that changed nothing saw what *one* position holds, all of it.
 //! - What ended before something else began comes before it, for reads and writes alike.
 //! - What was acknowledged is in the order; what was refused or given up is not, and nobody saw it.
+//! - What was read through a snapshot is of one position, the one that it says.
+//! - A watch tells every position after its beginning, in order, unless it says that some are missing.
 //! - The last position is what the documents hold in the end.
 //!
 //! A position for an attempt that changed nothing is chosen as early as it can be, in the order in
@@ -23,8 +25,13 @@ use super::record::{Attempt, End, History, Op, Path, Saw, Sighting, Wrote};
 pub(super) struct Counts {
     /// Single reads and transactions that changed nothing, and were not meant to.
     reads: usize,
+    /// Snapshots among them.
+    snapshots: usize,
     /// Documents seen by all attempts.
     sightings: usize,
+    /// Transactions that watches told.
+    told: usize,
+    gaps: usize,
     acknowledged: usize,
     /// Conflicts, timeouts, transactions given up.
     refused: usize,
@@ -42,11 +49,17 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reads, sightings, acknowledged, refused, kept, absent } = self;
-        writeln!(f, "{} operations: {reads} only read,", self.attempts())?;
+        let Self { reads, snapshots, sightings, told, gaps, acknowledged, refused, kept, absent } =
+            self;
+        writeln!(
+            f,
+            "{} operations: {reads} only read, {snapshots} of them snapshots,",
+            self.attempts()
+        )?;
         writeln!(f, "  {acknowledged} were committed, {refused} refused or given up,")?;
         writeln!(f, "  {} unanswered: {kept} kept whole, {absent} absent;", kept + absent)?;
-        write!(f, "  {sightings} documents were seen, or seen to be absent")
+        writeln!(f, "  {sightings} documents were seen, or seen to be absent;")?;
+        write!(f, "  watches told {told} transactions, with {gaps} gaps")
     }
 }
 
@@ -58,6 +71,7 @@ pub(super) fn check(history: &History) -> Result<Counts, Violation> {
     let mut counts = Counts::default();
     for attempt in &history.attempts {
         counts.sightings += attempt.saw.len();
+        counts.snapshots += usize::from(attempt.moment.is_some());
         let position = positions.get(&attempt.op).copied();
         match (attempt.end, position) {
             (End::Committed(_), None) if attempt.wrote.is_empty() => counts.reads += 1,
@@ -79,6 +93,7 @@ pub(super) fn check(history: &History) -> Result<Counts, Violation> {
     }
     let commits = Commits::new(history, &positions)?;
     check_reads(history, &timeline, &positions, &commits)?;
+    (counts.told, counts.gaps) = heard::check(history, &positions, &commits)?;
     let end = history.order.len();
     for sighting in &history.last {
         if !timeline.holds(sighting, end) {
@@ -163,8 +178,12 @@ fn check_reads(
             running.pop();
             reached = reached.max(at);
         }
-        let low = reached.max(commits.ended_before(read.from));
-        let high = read.to.map_or(history.order.len(), |to| commits.none_begun_after(to));
+        let mut low = reached.max(commits.ended_before(read.from));
+        let mut high = read.to.map_or(history.order.len(), |to| commits.none_begun_after(to));
+        if let Some(moment) = read.moment {
+            let at = history.order.partition_point(|logged| logged.txn <= moment);
+            (low, high) = (low.max(at), high.min(at));
+        }
         let mut wanted = read.saw.clone();
         if matches!(read.end, End::Committed(_)) {
             wanted.extend(read.expected.iter().cloned());
@@ -189,7 +208,7 @@ fn check_reads(
 }
 
 fn told(attempt: &Attempt) -> String {
-    let Attempt { op, from, to, saw, expected, wrote, end } = attempt;
+    let Attempt { op, from, to, saw, expected, wrote, end, moment } = attempt;
     let list = |sightings: &[Sighting]| {
         let words = sightings.iter().map(|Sighting { path, saw }| match saw {
             Saw::Value(op) => format!("{path}={op}"),
@@ -206,7 +225,7 @@ fn told(attempt: &Attempt) -> String {
     let wrote = writes.collect::<Vec<_>>().join(", ");
     format!(
         "{op} from {from} to {to:?} ended {end:?}; \
-         saw [{saw}] expected [{expected}] wrote [{wrote}]"
+         saw [{saw}] at {moment:?} expected [{expected}] wrote [{wrote}]"
     )
 }
 
@@ -357,5 +376,6 @@ impl Commits {
     }
 }
 
+mod heard;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,11 @@
 //! saw OP SIGHTING.. CHANGE..      what it saw, demands and is about to commit
 //! end OP TIME committed|nothing|unknown [TXN]
 //! read OP FROM TO SIGHTING..      all of an attempt that only reads
+//! past OP FROM TO TXN SIGHTING..  all that was read through a snapshot
+//! watch FROM TO                   a watch was begun
+//! told TXN OP                     it has told this transaction
+//! gap                             some are missing
+//! quiet TIME                      asked at this time, it had no more to tell
 //! ```
 #![allow(clippy::disallowed_types, reason = "the tests' own files, outside the store")]
 
@@ -18,7 +23,7 @@ use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::record::{Attempt, End, Op, Path, Saw, Sighting, Wrote};
+use super::record::{Attempt, End, Heard, Op, Path, Saw, Sighting, Told, Wrote};
 use crate::processes::Outcome;
 
 /// Nanoseconds of a clock that all processes share and nobody sets.
@@ -76,6 +81,36 @@ impl Notes {
         self.line(&line)
     }
 
+    /// What was read through the snapshot of this number, taken from `from` to `to`.
+    pub(super) fn past(
+        &mut self,
+        op: Op,
+        (from, to): (u64, u64),
+        txn: u64,
+        saw: &[Sighting],
+    ) -> Outcome {
+        let mut line = format!("past {op} {from} {to} {txn}");
+        push_sightings(&mut line, "", saw);
+        line.push('\n');
+        self.line(&line)
+    }
+
+    pub(super) fn watch(&mut self, (from, to): (u64, u64)) -> Outcome {
+        self.line(&format!("watch {from} {to}\n"))
+    }
+
+    pub(super) fn told(&mut self, told: Told) -> Outcome {
+        self.line(&match told {
+            Told::Transaction { txn, op } => format!("told {txn} {op}\n"),
+            Told::Gap => "gap\n".to_owned(),
+        })
+    }
+
+    /// Asked at this time, the watch had no more to tell.
+    pub(super) fn quiet(&mut self, time: u64) -> Outcome {
+        self.line(&format!("quiet {time}\n"))
+    }
+
     fn line(&mut self, line: &str) -> Outcome {
         Ok(self.0.write_all(line.as_bytes())?)
     }
@@ -98,6 +133,7 @@ pub(super) struct Reader {
     paths: HashSet<Path>,
     begun: HashMap<Op, Attempt>,
     ended: Vec<Attempt>,
+    heard: HashMap<PathBuf, Heard>,
 }
 
 impl Reader {
@@ -112,7 +148,8 @@ impl Reader {
             let read = file.read_to_end(&mut rest)? as u64;
             let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             for line in std::str::from_utf8(&rest[..whole])?.lines() {
-                self.take(line).map_err(|error| format!("{}: {line}: {error}", path.display()))?;
+                self.take(&path, line)
+                    .map_err(|error| format!("{}: {line}: {error}", path.display()))?;
             }
             rest.drain(..whole);
             self.files.insert(path, (offset + read, rest));
@@ -125,16 +162,26 @@ impl Reader {
         self.ended.len()
     }
 
-    /// All attempts, ended or not.
-    pub(super) fn attempts(mut self) -> Vec<Attempt> {
+    /// All attempts, ended or not, and what the watches have told.
+    pub(super) fn all(mut self) -> (Vec<Attempt>, Vec<Heard>) {
         self.ended.extend(self.begun.into_values());
-        self.ended
+        (self.ended, self.heard.into_values().collect())
     }
 
-    fn take(&mut self, line: &str) -> Outcome {
-        let mut words = line.split(' ');
+    fn take(&mut self, file: &FilePath, line: &str) -> Outcome {
+        let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match kind {
+            "watch" | "told" | "gap" | "quiet" => {
+                self.heard.entry(file.to_owned()).or_default().take(kind, rest)
+            }
+            _ => self.take_attempt(kind, rest),
+        }
+    }
+
+    fn take_attempt(&mut self, kind: &str, rest: &str) -> Outcome {
+        let mut words = rest.split(' ');
         let mut word = || words.next().ok_or("the line is too short");
-        let (kind, op) = (word()?, word()?.parse::<Op>()?);
+        let op: Op = word()?.parse()?;
         let not_begun = || format!("{op} has not begun");
         match kind {
             "begin" => {
@@ -156,10 +203,13 @@ impl Reader {
                 };
                 self.ended.push(attempt);
             }
-            "read" => {
+            "read" | "past" => {
                 let mut attempt = Attempt::new(op, word()?.parse()?);
                 attempt.to = Some(word()?.parse()?);
                 attempt.end = End::Committed(None);
+                if kind == "past" {
+                    attempt.moment = Some(word()?.parse()?);
+                }
                 words.try_for_each(|word| self.add(&mut attempt, word))?;
                 self.ended.push(attempt);
             }
@@ -199,5 +249,22 @@ impl Reader {
         let path: Path = path.into();
         self.paths.insert(Arc::clone(&path));
         path
+    }
+}
+
+impl Heard {
+    fn take(&mut self, kind: &str, rest: &str) -> Outcome {
+        let mut words = rest.split(' ');
+        let mut word = || words.next().ok_or("the line is too short");
+        match kind {
+            "watch" => self.begun = (word()?.parse()?, word()?.parse()?),
+            "told" => {
+                let (txn, op) = (word()?.parse()?, word()?.parse()?);
+                self.told.push(Told::Transaction { txn, op });
+            }
+            "gap" => self.told.push(Told::Gap),
+            _ => self.until = Some(word()?.parse()?),
+        }
+        Ok(())
     }
 }

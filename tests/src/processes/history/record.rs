@@ -85,12 +85,15 @@ pub(super) struct Attempt {
     pub(super) expected: Vec<Sighting>,
     pub(super) wrote: Vec<Wrote>,
     pub(super) end: End,
+    /// What it saw is of this moment: that of a snapshot, by the last number that it covers. It was taken
+    /// from `from` to `to`, and read at any time since.
+    pub(super) moment: Option<u64>,
 }
 
 impl Attempt {
     pub(super) fn new(op: Op, from: u64) -> Self {
         let (saw, expected, wrote) = Default::default();
-        Self { op, from, to: None, saw, expected, wrote, end: End::Unknown }
+        Self { op, from, to: None, saw, expected, wrote, end: End::Unknown, moment: None }
     }
 }
 
@@ -102,6 +105,26 @@ pub(super) struct Logged {
     pub(super) wrote: Vec<Wrote>,
 }
 
+/// What a watch has told one process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard {
+    /// When the watch was asked for, and had begun.
+    pub(super) begun: (u64, u64),
+    /// The transactions, as they came.
+    pub(super) told: Vec<Told>,
+    /// Then it had nothing more to tell; `None` if the process died before.
+    pub(super) until: Option<u64>,
+}
+
+/// One thing that a watch has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// A transaction.
+    Transaction { txn: u64, op: Op },
+    /// Some are missing here.
+    Gap,
+}
+
 /// All that is judged.
 #[derive(Debug, Default)]
 pub(super) struct History {
@@ -110,4 +133,6 @@ pub(super) struct History {
     pub(super) order: Vec<Logged>,
     /// The documents at the end.
     pub(super) last: Vec<Sighting>,
+    /// What every process was told by its watch.
+    pub(super) heard: Vec<Heard>,
 }

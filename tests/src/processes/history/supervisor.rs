@@ -210,10 +210,14 @@ impl<'a> Show<'a> {
         if !store.status()?.rescued.is_empty() {
             return Err(format!("rescued: {:?}", store.status()?.rescued).into());
         }
-        let mut attempts = self.notes.attempts();
+        let (mut attempts, heard) = self.notes.all();
         attempts.push(self.first);
+        store.checkpoint()?;
+        if !store.status()?.pins.is_empty() {
+            return Err(format!("pins are left: {:?}", store.status()?.pins).into());
+        }
         store.close()?;
-        Ok(History { attempts, order: self.order.transactions(), last })
+        Ok(History { attempts, order: self.order.transactions(), last, heard })
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use filepact::{Error, Options, Store, Transaction, Version};
 use serde::{Deserialize, Serialize};
 
+use super::listener::listen;
 use super::notes::{Notes, now};
+use super::pinned::Pinned;
 use super::record::{End, Op, Path, Saw, Sighting, Wrote};
 use crate::processes::random::{Random, mixed};
 use crate::processes::{Outcome, crew, recovery};
@@ -36,7 +38,7 @@ pub(super) const DOCUMENTS: [&str; 20] = [
     "tags/3.json",
 ];
 pub(super) const ACCOUNTS: usize = 8;
-const DIRECTORIES: [&str; 5] = ["notes", "notes/a", "notes/b", "tags", ""];
+pub(super) const DIRECTORIES: [&str; 5] = ["notes", "notes/a", "notes/b", "tags", ""];
 
 /// A document names its writer, and has a length of its own, so that half of it shows.
 #[derive(Serialize, Deserialize)]
@@ -114,6 +116,7 @@ struct Session {
     random: Random,
     /// The last attempt.
     op: Op,
+    pinned: Option<Pinned>,
 }
 
 pub(crate) fn work(arguments: &[String]) -> Outcome {
@@ -123,14 +126,15 @@ pub(crate) fn work(arguments: &[String]) -> Outcome {
     let process = process.parse()?;
     let store = options().open(store)?;
     recovery::found_no_edits(store.recovery_report())?;
-    crew::until_told(threads.parse()?, |thread, stop| {
-        let mut session = Session {
-            store: store.clone(),
-            notes: Notes::create(FilePath::new(notes), process, thread)?,
-            random: Random::new(),
-            op: Op { process, thread, number: 0 },
-        };
-        session.run(stop)
+    let threads: u32 = threads.parse()?;
+    crew::until_told(threads + 1, |thread, stop| {
+        let mut notes = Notes::create(FilePath::new(notes), process, thread)?;
+        if thread == threads {
+            return listen(&store, &mut notes, stop);
+        }
+        let op = Op { process, thread, number: 0 };
+        let (store, random, pinned) = (store.clone(), Random::new(), None);
+        Session { store, notes, random, op, pinned }.run(stop)
     })
 }
 
@@ -140,13 +144,14 @@ impl Session {
             // A commit takes a hundred times as long as a read.
             match self.random.below(1000) {
                 0..600 => self.read_one()?,
-                600..940 => self.read_several()?,
+                600..900 => self.read_several()?,
+                900..940 => self.look_back()?,
                 940..970 => self.transact(false)?,
                 970..975 => self.transact(true)?,
                 _ => self.begin_and_commit()?,
             }
         }
-        Ok(())
+        self.pinned.take().map_or(Ok(()), |pinned| pinned.let_go(&mut self.notes))
     }
 
     fn next(&mut self) -> Op {
@@ -170,6 +175,22 @@ impl Session {
             _ => saw.push(sighting(path, self.store.get(path)?)?),
         }
         self.notes.read(op, from, &saw)
+    }
+
+    /// Takes a snapshot, reads through the one that was taken before, or lets it go.
+    fn look_back(&mut self) -> Outcome {
+        match self.pinned.take() {
+            None => {
+                let op = self.next();
+                self.pinned = Some(Pinned::take(&self.store, op)?);
+            }
+            Some(pinned) if self.random.one_in(16) => pinned.let_go(&mut self.notes)?,
+            Some(mut pinned) => {
+                pinned.look(&mut self.random)?;
+                self.pinned = Some(pinned);
+            }
+        }
+        Ok(())
     }
 
     /// A transaction that changes nothing.
@@ -421,13 +442,13 @@ pub(super) fn sighting(path: &str, body: Option<Body>) -> Outcome<Sighting> {
     Ok(Sighting { path: path.into(), saw })
 }
 
-fn there(path: &str, is_there: bool) -> Sighting {
+pub(super) fn there(path: &str, is_there: bool) -> Sighting {
     let saw = if is_there { Saw::Something } else { Saw::Nothing };
     Sighting { path: path.into(), saw }
 }
 
 /// A list says of every document below its directory whether it is there.
-fn sightings_of_list<'a>(
+pub(super) fn sightings_of_list<'a>(
     dir: &str,
     listed: impl Iterator<Item = &'a str>,
     saw: &mut Vec<Sighting>,

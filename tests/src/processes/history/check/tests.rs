@@ -1,6 +1,6 @@
 //! Hand-made histories: right ones, and one for each kind of wrong.
 
-use super::super::record::Logged;
+use super::super::record::{Heard, Logged, Told};
 use super::*;
 
 /// Attempt `number` of process 1, of the thread of the same number.
@@ -45,6 +45,7 @@ impl Story {
             expected: Vec::new(),
             wrote: wrote(writes),
             end,
+            moment: None,
         });
     }
 
@@ -61,6 +62,26 @@ impl Story {
 
     fn reads(mut self, number: u32, times: (u64, u64), saw: &str) -> Self {
         self.attempt(number, times, saw, "", End::Committed(None));
+        self
+    }
+
+    /// A snapshot of transaction `txn`.
+    fn looks_back(mut self, number: u32, times: (u64, u64), txn: u64, saw: &str) -> Self {
+        self.attempt(number, times, saw, "", End::Committed(None));
+        self.0.attempts.last_mut().unwrap().moment = Some(txn);
+        self
+    }
+
+    /// A watch that is begun at these times tells these attempts, or a gap (0); then it is quiet.
+    fn hears(mut self, begun: (u64, u64), told: &[u32], until: Option<u64>) -> Self {
+        let told = told.iter().map(|number| match number {
+            0 => Told::Gap,
+            number => {
+                let at = self.0.order.iter().find(|logged| logged.op == op(*number));
+                Told::Transaction { txn: at.map_or(5, |logged| logged.txn), op: op(*number) }
+            }
+        });
+        self.0.heard.push(Heard { begun, told: told.collect(), until });
         self
     }
 
@@ -123,7 +144,8 @@ fn a_right_history_passes() {
     let counts = check(&story.0).unwrap();
     let (reads, acknowledged, refused, kept, absent) = (5, 4, 1, 1, 1);
     let sightings = story.0.attempts.iter().map(|attempt| attempt.saw.len()).sum();
-    assert_eq!(counts, Counts { reads, sightings, acknowledged, refused, kept, absent });
+    let all = Counts { reads, sightings, acknowledged, refused, kept, absent, ..Counts::default() };
+    assert_eq!(counts, all);
 }
 
 #[test]
@@ -248,4 +270,43 @@ fn another_number_than_was_told_is_refused() {
     story.attempt(2, (2, 3), "", "x", End::Committed(Some(21)));
     story.logged(2, "x");
     story.must_fail("told another number");
+}
+
+#[test]
+fn a_snapshot_is_of_the_moment_that_it_says_and_of_no_other() {
+    let looks = |times, txn, saw| {
+        let story = story().commits(2, (2, 3), "", "x").commits(3, (8, 9), "", "y");
+        story.looks_back(4, times, txn, saw)
+    };
+    looks((4, 5), 20, "x=2 y=1").must_pass();
+    // Nothing but a checkpoint was committed since.
+    looks((4, 5), 25, "x=2 y=1").must_pass();
+    looks((4, 5), 20, "x=2 y=3").must_fail("no position");
+    looks((4, 5), 10, "x=1 y=1").must_fail("no position");
+    looks((4, 5), 30, "x=2 y=3").must_fail("no position");
+    looks((2, 9), 10, "x=2 y=1").must_fail("no position");
+}
+
+#[test]
+fn a_watch_tells_all_in_order_or_is_refused() {
+    let hears = |begun, told: &[u32], until| {
+        let story = story().commits(2, (3, 4), "", "x").commits(3, (5, 6), "", "y");
+        story.commits(4, (7, 8), "", "x").hears(begun, told, until)
+    };
+    hears((2, 2), &[2, 3, 4], Some(9)).must_pass();
+    hears((2, 2), &[2, 3, 4], None).must_pass();
+    hears((2, 2), &[2, 3], Some(7)).must_pass();
+    hears((2, 2), &[], Some(3)).must_pass();
+    // What is committed while it begins may be told.
+    hears((3, 4), &[2, 3, 4], Some(9)).must_pass();
+    hears((3, 4), &[3, 4], Some(9)).must_pass();
+    hears((5, 5), &[2, 3, 4], Some(9)).must_fail("is next");
+    hears((2, 2), &[3, 4], Some(9)).must_fail("is next");
+    hears((2, 2), &[2, 4], Some(9)).must_fail("is next");
+    hears((2, 2), &[2, 0, 4], Some(9)).must_pass();
+    hears((2, 2), &[2, 2, 3, 4], Some(9)).must_fail("is next");
+    hears((2, 2), &[2, 4, 3], Some(9)).must_fail("is next");
+    hears((2, 2), &[2, 3], Some(9)).must_fail("has not told 40");
+    hears((2, 2), &[], Some(5)).must_fail("has not told 20");
+    hears((2, 2), &[2, 9], None).must_fail("which is none");
 }
