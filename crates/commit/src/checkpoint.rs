@@ -129,8 +129,7 @@ impl Writer {
         self.sync_and_read_back(covered).inspect_err(|error| {
             // A full disk can be the reason of a failed sync. An error of any other call has synced
             // too little, which is no harm.
-            let full = matches!(error, CommitError::Io(error) if error.is_full());
-            if full || matches!(error, CommitError::Lost { .. }) {
+            if matches!(error, CommitError::Io(error) if error.is_full()) {
                 self.fs.trip();
             }
         })
@@ -183,6 +182,8 @@ impl Writer {
         changed: &[(Arc<str>, Known)],
     ) -> Result<(), CommitError> {
         for (path, known) in changed {
+            // On the new inode it would pass for an edit.
+            self.is_not_lost(path, known)?;
             let Live::Document { stat, taken, hash } = look_past_links(&*self.fs, path)? else {
                 continue;
             };
@@ -204,21 +205,24 @@ impl Writer {
 
     fn sync_and_read_back(&self, covered: &Covered) -> Result<(), CommitError> {
         sync_documents(&*self.fs, covered.changed.iter().map(|(path, _)| &**path))?;
-        for (path, known) in &covered.changed {
-            // A lost write shows as other content under our own stamp, ctime and all, or under the
-            // commit's time where this handle has no stamp; other content under another is an
-            // outside edit, and now as durable as it would be without us.
-            let Some(holds) = &known.content else { continue };
-            let Some((is_same, stat)) = holds.is_at(&*self.fs, path)? else { continue };
-            let ours = match known.stamp {
-                Some(stamp) => stat.stamp == stamp.stamp,
-                None => stat.stamp.mtime == known.time,
-            };
-            if !is_same && ours && !self.is_overtaken(path, known)? {
-                return Err(CommitError::Lost { path: path.to_string() });
-            }
+        covered.changed.iter().try_for_each(|(path, known)| self.is_not_lost(path, known))
+    }
+
+    /// A lost write shows as other content under our own stamp, ctime and all, or under the commit's time
+    /// where this handle has no stamp; other content under another is an outside edit, and now as durable as
+    /// it would be without us.
+    fn is_not_lost(&self, path: &str, known: &Known) -> Result<(), CommitError> {
+        let Some(holds) = &known.content else { return Ok(()) };
+        let Some((is_same, stat)) = holds.is_at(&*self.fs, path)? else { return Ok(()) };
+        let ours = match known.stamp {
+            Some(stamp) => stat.stamp == stamp.stamp,
+            None => stat.stamp.mtime == known.time,
+        };
+        if is_same || !ours || self.is_overtaken(path, known)? {
+            return Ok(());
         }
-        Ok(())
+        self.fs.trip();
+        Err(CommitError::Lost { path: path.to_string() })
     }
 
     /// Whether somebody has committed a later word on the document since. Asked after the document was

@@ -132,14 +132,21 @@ impl StagedGroup {
             let Target { exists, was, attrs, dir } = &validated.targets[&path];
             let at = names.swap(seq, time);
             let (path, was) = (path.to_string(), was.clone());
-            let (content, attributes, was) = match (change, was) {
-                (Change::Put { content, attributes }, was) => (content, attributes, was),
-                (Change::Append { content }, Some(was)) if *exists => {
-                    self.add_to(names, path, content, was)?;
-                    continue;
+            let (content, attributes, was) = match change {
+                Change::Put { content, attributes } => (content, attributes, was),
+                Change::Append { content } => {
+                    let was_gone = was.clone().map(|was| Was { hash: None, ..was });
+                    match self.added_behind(&path).or(was.filter(|_| *exists).map(behind)) {
+                        Some(behind) => {
+                            self.add_to(names, path, content, behind)?;
+                            continue;
+                        }
+                        // It makes the document, and replaces nothing: what stands there by then is
+                        // somebody's, also the version that filepact knows, put back.
+                        None => (content, Attributes::Kept, was_gone),
+                    }
                 }
-                (Change::Append { content }, was) => (content, Attributes::Kept, was),
-                (Change::Remove, was) => {
+                Change::Remove => {
                     self.removals.insert(seq, at);
                     self.records.push(RecordKind::Remove(Remove { path, was }));
                     continue;
@@ -177,13 +184,28 @@ impl StagedGroup {
         Ok(())
     }
 
-    /// The record of an append to a document that is there; its bytes are added in C8, where it ends.
+    /// The end of what earlier members of the group have added to the document, and the version that they
+    /// have found.
+    ///
+    /// Who adds as well adds to that. What another program has added since stands before their bytes, and a
+    /// record that has found it would say that theirs were there as well; and if it has removed the document,
+    /// a put would replace what they make of it.
+    fn added_behind(&self, path: &str) -> Option<(u64, Was)> {
+        self.records.iter().rev().find_map(|record| match record {
+            RecordKind::Append(append) if append.path == path => {
+                Some((append.offset + append.len, append.was.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The record of an append behind this offset; its bytes are added in C8, where the document ends.
     fn add_to(
         &mut self,
         names: &mut StageNames,
         path: String,
         content: Content,
-        was: Was,
+        (offset, was): (u64, Was),
     ) -> Result<(), FsError> {
         let seq = self.next();
         let (len, hash) = (content.len(), content.hash());
@@ -196,18 +218,12 @@ impl StagedGroup {
                 Body::Staged(name)
             }
         };
-        // Earlier members of the group may have added to it: then it adds to what they have found. What
-        // another program has added since stands before their bytes, and a record that has found it
-        // would say that theirs were there as well.
-        let earlier = self.records.iter().rev().find_map(|record| match record {
-            RecordKind::Append(append) if append.path == path => Some(append),
-            _ => None,
-        });
-        let (offset, was) = match earlier {
-            Some(earlier) => (earlier.offset + earlier.len, earlier.was.clone()),
-            None => (was.size, was),
-        };
         self.records.push(RecordKind::Append(Append { path, offset, len, hash, was, body }));
         Ok(())
     }
+}
+
+/// Behind this version.
+fn behind(was: Was) -> (u64, Was) {
+    (was.size, was)
 }

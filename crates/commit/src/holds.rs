@@ -27,11 +27,11 @@ impl Holds {
 
     /// What the document holds after these words; `before` is what it held. `None` says that it is
     /// removed.
-    pub fn after(before: Option<&Self>, said: &Said) -> Option<Self> {
+    pub fn after(before: Option<Self>, said: &Said) -> Option<Self> {
         let base = match said.base.as_ref().map(|base| &base.change) {
             Some(Change::Put(put)) => Some(Self::whole(put.len, Some(put.hash))),
             Some(Change::Remove(_)) => None,
-            None => before.cloned(),
+            None => before,
         };
         let mut appends = said.appends.iter().map(|added| &added.append).peekable();
         let first = appends.peek().map(|append| Self::whole(append.was.size, append.was.hash));
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn pieces_follow_each_other_and_what_others_did_is_unknown() {
         let before = Holds::whole(5, Some(Hash::of(b"12345")));
-        let holds = |appends| Holds::after(Some(&before), &said(appends)).unwrap();
+        let holds = |appends| Holds::after(Some(before.clone()), &said(appends)).unwrap();
         let grown = holds(vec![append(5, b"ab"), append(7, b"c")]);
         assert_eq!((grown.len(), grown.hash(), grown.pieces.len()), (8, None, 3));
         let added_to = holds(vec![append(6, b"ab")]);
@@ -203,14 +203,14 @@ mod tests {
 
         let unknown = Holds::after(None, &said(vec![append(5, b"ab")])).unwrap();
         assert_eq!((unknown.len(), unknown.pieces.len()), (7, 2));
-        assert_eq!(Holds::after(Some(&before), &said(Vec::new())), Some(before));
+        assert_eq!(Holds::after(Some(before.clone()), &said(Vec::new())), Some(before));
         assert_eq!(Holds::after(None, &said(Vec::new())), None);
     }
 
     #[test]
     fn a_content_is_proved_piece_by_piece_whatever_it_is_shown_in() {
         let before = Holds::whole(5, Some(Hash::of(b"12345")));
-        let known = Holds::after(Some(&before), &said(vec![append(5, b"ab")])).unwrap();
+        let known = Holds::after(Some(before.clone()), &said(vec![append(5, b"ab")])).unwrap();
         let behind_unknown = Holds::after(None, &said(vec![append(5, b"ab")])).unwrap();
         let empty = Holds::whole(0, Some(Hash::of(b"")));
         for (holds, content, agrees) in [

@@ -97,5 +97,5 @@ pub use rescued::{
 pub use rewrite::{Rewritten, rewrite};
 pub use stage::{Dress, StageNames, Staged, place, restage, stage_edited, stage_name_record};
 pub use turn::Turn;
-pub use view::{Found, Known, Moment, View};
+pub use view::{Found, Known, Lost, Moment, View};
 pub use writer::{Durability, JournalStatus, Limits, Writer, WriterParts};

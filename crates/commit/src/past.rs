@@ -55,7 +55,12 @@ impl Memory {
 
     /// Whether this was known then.
     pub(crate) fn spans(&self, known: &Known) -> bool {
-        known.seq <= self.at
+        self.covers(known.seq)
+    }
+
+    /// Whether this record was there then.
+    pub(crate) fn covers(&self, seq: u64) -> bool {
+        seq <= self.at
     }
 
     /// Keeps what is replaced, if it was known then.

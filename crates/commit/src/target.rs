@@ -53,9 +53,16 @@ impl Validation<'_> {
             Wrong::Refused(refusal) => refuse(refusal),
             Wrong::Io(error) => error.into(),
         })?;
-        let exists = stat.is_some();
+        let mut exists = stat.is_some();
         let (was, attrs) = match (change, stat) {
-            (Change::Append { .. }, Some(stat)) => (Some(self.added_to(path, seen, &stat)?), None),
+            (Change::Append { .. }, Some(stat)) => match self.added_to(path, seen, &stat) {
+                // Removed since.
+                Err(CommitError::Io(error)) if error.is_not_found() => {
+                    exists = false;
+                    (self.replaced(path, seen, None)?, None)
+                }
+                was => (Some(was?), None),
+            },
             (Change::Put { attributes: Attributes::Own(own), .. }, stat) => {
                 (self.replaced(path, seen, stat.as_ref())?, Some(own.clone()))
             }

@@ -39,13 +39,21 @@ pub struct Known {
 
 impl Known {
     /// What is known after the words of one group; `before` is what was known.
-    pub fn after(before: Option<&Self>, word: &Word) -> Self {
+    pub fn after(before: Option<Self>, word: &Word) -> Self {
+        let was_known = before.is_some();
+        let was_unread = before.as_ref().is_some_and(|known| known.unread);
         // What an append adds to may be an edit that nobody has seen.
         let same = before.filter(|known| word.was().is_some_and(|was| known.is(was)));
-        let content = Holds::after(same.and_then(|known| known.content.as_ref()), &word.said);
-        let unread =
-            word.said.base.is_none() && before.is_some_and(|known| known.unread || same.is_none());
+        let unread = word.said.base.is_none() && (was_unread || was_known && same.is_none());
+        let content = Holds::after(same.and_then(|known| known.content), &word.said);
         Self { seq: word.seq, time: word.time, content, stamp: None, unread, missing: None }
+    }
+
+    /// Whether a record says for certain that it has found another version.
+    pub fn is_not(&self, was: &Was) -> bool {
+        let Some(holds) = &self.content else { return true };
+        let differs = holds.hash().zip(was.hash).is_some_and(|(known, found)| known != found);
+        holds.len() != was.size || differs
     }
 
     /// Whether this is the version that a record says it has found: by the content where both know
@@ -63,6 +71,17 @@ impl Known {
             (_, _, None) => was.mtime == self.time,
         }
     }
+}
+
+/// Whether what was read is what a failed sync has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Nothing says so.
+    No,
+    /// It is.
+    Yes,
+    /// The document has changed since it was read.
+    LookAgain,
 }
 
 /// Where to read a document.
@@ -129,7 +148,7 @@ impl View {
         let end = progress.end().seq();
         let mut inner = Inner { committed: end, published: end, ..Inner::default() };
         for (path, known) in known {
-            inner.learn(&path, known);
+            inner.learn(&path, known.seq, |_| known);
         }
         // Recovery knows every word since the last checkpoint; older ones it may have forgotten.
         inner.reach = progress.checkpoint().min(end);
@@ -203,30 +222,46 @@ impl View {
     }
 
     /// Whether what was read of a document is what a failed sync has left of it: other content than is
-    /// known, under the time of its commit, in a store that has failed.
+    /// known, under the time of its commit, in a store that has failed. Where a sync is unfinished, and its
+    /// error may have died with its process, or be on its way: other content under our own stamp.
     ///
     /// # Errors
     /// [`CommitError::Poisoned`] if `state` cannot be made out.
-    pub fn is_lost(&self, path: &str, hash: Hash, mtime: Time) -> Result<bool, CommitError> {
-        let (seq, holds) = match self.read().known.get(path) {
-            Some(Known { seq, time, content: Some(holds), .. }) if *time == mtime => {
-                (*seq, holds.clone())
-            }
-            _ => return Ok(false),
+    pub fn is_lost(
+        &self,
+        path: &str,
+        seq: u64,
+        hash: Hash,
+        stat: &Stat,
+    ) -> Result<Lost, CommitError> {
+        let known = self.known(path).filter(|known| known.time == stat.stamp.mtime);
+        let Some(Known { content: Some(holds), seq: of, stamp, .. }) = known else {
+            return Ok(Lost::No);
         };
-        if holds.hash() == Some(hash) || !self.has_failed()? {
-            return Ok(false);
+        if holds.hash() == Some(hash) {
+            return Ok(Lost::No);
+        }
+        let is_ours = stamp.is_none_or(|stamped| stamped.stamp == stat.stamp);
+        if !self.has_failed()? && !(is_ours && Mark::is_any_set(&*self.fs)?) {
+            return Ok(Lost::No);
         }
         let now = holds.is_at(&*self.fs, path)?;
         // Somebody may have published another version meanwhile, but not before `state` says that it is
-        // committed.
+        // committed; or another program has saved it.
         self.follow()?;
-        let differs = now.is_some_and(|(is_same, stat)| !is_same && stat.stamp.mtime == mtime);
-        Ok(differs && self.seq_of(path) == seq)
+        Ok(match now {
+            Some((true, _)) => Lost::No,
+            Some((false, now))
+                if now.stamp == stat.stamp && of == seq && self.seq_of(path) == seq =>
+            {
+                Lost::Yes
+            }
+            _ => Lost::LookAgain,
+        })
     }
 
-    /// The same of what stands below the bytes of a word that is only added to, and not published yet. Of a
-    /// large document, which was not read for its record, nothing tells it.
+    /// Whether what stands below the bytes of a word that is only added to, and not published yet, is what a
+    /// failed sync has left. Of a large document, which was not read for its record, nothing tells it.
     ///
     /// # Errors
     /// As [`is_lost`](Self::is_lost).
@@ -247,13 +282,12 @@ impl View {
         Ok(self.has_failed()? && hash_part(file, 0, was.size)? != hash)
     }
 
-    /// A sync has failed, or one is unfinished, whose error may have died with its process: what is read may
-    /// be what it has left.
+    /// A sync has failed: what is read may be what it has left.
     ///
     /// # Errors
     /// [`CommitError::Poisoned`] if `state` cannot be made out.
     pub fn has_failed(&self) -> Result<bool, CommitError> {
-        Ok(self.read_state()?.state.failed || Mark::is_any_set(&*self.fs)?)
+        Ok(self.read_state()?.state.failed)
     }
 
     /// How far the journal is taken in.
@@ -470,24 +504,25 @@ impl Inner {
         let mut words = Words::default();
         words.apply(group);
         for (path, word) in words.iter() {
-            self.learn(path, Known::after(self.known.get(path), word));
+            self.learn(path, word.seq, |before| Known::after(before, word));
         }
     }
 
-    fn learn(&mut self, path: &str, known: Known) {
-        let path = match self.known.get_key_value(path) {
+    /// Notes what is known of a document as of record `seq`, in the place of what was known.
+    fn learn(&mut self, path: &str, seq: u64, known: impl FnOnce(Option<Known>) -> Known) {
+        let (path, before) = match self.known.remove_entry(path) {
             Some((path, before)) => {
                 // Where the journal is read anew, what replaces it may be of the moment itself.
-                let later = self.memories().filter(|memory| !memory.spans(&known));
-                later.for_each(|memory| memory.keep(path, before));
-                let entry = (before.seq, Arc::clone(path));
+                let later = self.memories().filter(|memory| !memory.covers(seq));
+                later.for_each(|memory| memory.keep(&path, &before));
+                let entry = (before.seq, path);
                 self.order.remove(&entry);
-                entry.1
+                (entry.1, Some(before))
             }
-            None => Arc::from(path),
+            None => (Arc::from(path), None),
         };
-        self.order.insert((known.seq, Arc::clone(&path)));
-        self.known.insert(path, known);
+        self.order.insert((seq, Arc::clone(&path)));
+        self.known.insert(path, known(before));
     }
 
     fn still_missed(&mut self) -> BTreeSet<Arc<str>> {

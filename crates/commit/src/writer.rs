@@ -46,7 +46,8 @@ pub enum Durability {
     Files,
     /// Nothing, until the next checkpoint. A power cut takes any number of the last transactions, and
     /// may leave a document that they changed old, new, empty or torn; the store opens all the same.
-    /// Only bodies over `inline_max` are synced, since no record names bytes that can be lost.
+    /// Only bodies over `inline_max` are synced, since no record names bytes that can be lost, and a commit
+    /// that has read another program's edit, since it may drop the only copy of that.
     Buffered,
 }
 

@@ -75,6 +75,7 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
     }
     changed.iter().for_each(|(path, append)| words.forget_before(path, *append));
 
+    let is_copy = state.as_ref().is_some_and(|reading| !reading.trusted_inode);
     let mut documents = BTreeMap::new();
     for (path, word) in words.iter() {
         let standing = match (failed, trusted) {
@@ -83,7 +84,8 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
             (false, true) if word.seq <= published => Standing::Published,
             (false, true) => Standing::Committed,
         };
-        documents.insert(path.to_owned(), inspect_document(fs, path, word, &words, standing)?);
+        let inspected = inspect_document(fs, path, word, &words, (standing, is_copy))?;
+        documents.insert(path.to_owned(), inspected);
     }
     Ok(Some(Inspection { scan, words, state, trusted, failed, documents }))
 }
@@ -138,7 +140,7 @@ fn inspect_document(
     path: &str,
     word: &Word,
     words: &Words,
-    standing: Standing,
+    (standing, is_copy): (Standing, bool),
 ) -> Result<Inspected, FsError> {
     // A link on the way: there is no document, and none can be put there.
     let live = match look_past_links(fs, path)? {
@@ -147,7 +149,11 @@ fn inspect_document(
     };
     let body = match &word.said.base {
         Some(Base { change: Change::Put(put), seq, time, .. }) => {
-            body_at(fs, put, (*seq, *time), &live)?
+            match body_at(fs, put, (*seq, *time), &live)? {
+                // In a copy of the store it may be half copied.
+                BodyAt::Overwritten if is_copy => BodyAt::Nowhere,
+                body => body,
+            }
         }
         Some(_) => BodyAt::Removed,
         None => BodyAt::Before,

@@ -131,8 +131,13 @@ impl Run<'_> {
             let mut words = Words::default();
             words.apply(group);
             for (path, word) in words.iter() {
-                // An edit that was added to unread is taken as it is.
-                let after = Known { unread: false, ..Known::after(known.get(path), word) };
+                let before = known.remove(path);
+                // Where its time alone says that it was edited before it was added to, it is taken as it is.
+                let is_edited = before.as_ref().is_some_and(|known| {
+                    known.unread || word.was().is_some_and(|was| known.is_not(was))
+                });
+                let after = Known::after(before, word);
+                let after = Known { unread: after.unread && is_edited, ..after };
                 known.insert(path.to_owned(), after);
             }
         }

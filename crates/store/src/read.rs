@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Listed, Observation, Opened, Seen, Stamped, View, list, open_document, stage_body_path,
+    Listed, Lost, Observation, Opened, Seen, Stamped, View, list, open_document, stage_body_path,
 };
 use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time};
 use filepact_journal::{Body, Change, Hasher, Word};
@@ -120,8 +120,13 @@ fn observe(
             return Ok((Some(content), observed(Seen::Document { hash, stamp: None })));
         };
         if file.stat()?.stamp.same_body(&stat.stamp) {
-            if view.is_lost(path, hash, stat.stamp.mtime)? {
-                return Err(Error::Poisoned);
+            match view.is_lost(path, found.seq, hash, &stat)? {
+                Lost::Yes => return Err(Error::Poisoned),
+                Lost::LookAgain if restless < PATIENCE => {
+                    restless += 1;
+                    continue;
+                }
+                Lost::LookAgain | Lost::No => {}
             }
             let stamp = Some(Stamped { stamp: stat.stamp, taken });
             return Ok((Some(content), observed(Seen::Document { hash, stamp })));

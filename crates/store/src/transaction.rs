@@ -372,7 +372,12 @@ impl Transaction {
         let content = match content.file() {
             // The file itself, unless it holds more by now.
             Some((file, len)) if file.stat()?.stamp.size == len => {
-                prepare_existing(Arc::clone(file), (len, hash), inline_max)?
+                let prepared = prepare_existing(Arc::clone(file), (len, hash), inline_max)?;
+                if prepared.hash() != hash {
+                    // Somebody saves it just now.
+                    return Err(self.conflicted(vec![from.to_string()]));
+                }
+                prepared
             }
             _ => prepare_reader(fs, from, &mut content.into_reader(), inline_max)
                 .map_err(|error| prepare_error(from, error))?,

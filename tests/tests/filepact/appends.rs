@@ -496,6 +496,37 @@ fn what_is_added_to_a_removed_log_is_never_read_twice() {
     }
 }
 
+/// What was added to a log that had been moved away was recorded as what replaces it: put back before that was
+/// published, it was dropped.
+#[test]
+fn a_log_that_is_put_back_under_what_was_added_without_it_is_rescued() {
+    for process_dies in [false, true] {
+        let sim = with_log();
+        let (world, once) = (sim.clone(), AtomicBool::new(true));
+        let actor = sim.actor();
+        let victim = actor.clone();
+        let steps = Steps::new(actor, move |_, op, on| {
+            if op == "rename" && on.ends_with(" -> log") && once.swap(false, Ordering::SeqCst) {
+                world.rename("log.1", "log");
+                if process_dies {
+                    world.kill(&victim);
+                }
+            }
+        });
+        let store = options().open_with(steps).expect("it opens");
+        put(&store, "other", b"it is read, and known");
+        assert_eq!(text(&store, "log").as_deref(), Some(FIRST));
+        sim.rename("log", "log.1");
+        assert_eq!(store.append("log", "second\n").is_err(), process_dies);
+        drop(store);
+        let store = open(&sim);
+        assert_eq!(log(&sim), "second\n");
+        let rescued = store.status().expect("it answers").rescued;
+        let [edit] = &rescued[..] else { panic!("{rescued:?}, dies: {process_dies}") };
+        assert_eq!(read(&sim, &edit.at).as_deref(), Some(FIRST));
+    }
+}
+
 /// Found by the fuzzer: the version before begins with the body that cuts it short, and what was added to
 /// that body was added to the whole version.
 #[test]

@@ -586,3 +586,35 @@ fn an_edit_that_was_added_to_unread_is_no_lost_write_for_who_opens_next() {
     store.close().expect("all is well");
     assert_eq!(read(&sim, "log").as_deref(), Some("other\nsecond\nthird\n"));
 }
+
+/// A store was copied while its documents were not covered by a checkpoint, and a large one only in part: what
+/// was copied is newer than its commit, but nobody has edited it.
+#[test]
+fn a_large_body_that_was_copied_in_part_is_damaged() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "large", &[b'x'; 3 * INLINE_MAX]);
+    drop(store);
+    sim.advance(Duration::from_secs(1));
+    let body = sim.tree().into_keys().find(|path| path.ends_with(".body")).expect("it is staged");
+    for path in ["large", &body] {
+        sim.replace(path, &[b'x'; INLINE_MAX]);
+    }
+    let state = sim.read(".filepact/state").expect("it is there");
+    sim.replace(".filepact/state", &state);
+    let error = options().open_with(sim.actor()).expect_err("the body is damaged");
+    assert!(matches!(&error, Error::Unrecoverable { path, .. } if path == "large"), "{error:?}");
+}
+
+/// An edit that was added to unread stays unread for who opens the store next: replaced unread, it is rescued.
+#[test]
+fn an_edit_that_was_added_to_unread_is_rescued_also_after_a_reopening() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "log", b"first\n");
+    edit(&sim, "log", "other\n");
+    store.append("log", "second\n").expect("it commits");
+    store.close().expect("all is well");
+    put(&open(&sim), "log", b"anew\n");
+    assert_eq!(rescued(&sim), vec![b"other\nsecond\n".to_vec()]);
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use filepact::{Error, Store};
-use filepact_simfs::{Fault, FaultKind, When, errno};
+use filepact_simfs::{Fault, FaultKind, SimFs, When, errno};
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::body;
 use filepact_tests::steps::Steps;
@@ -51,6 +51,54 @@ fn two_equal_lines_of_one_group_are_both_recovered() {
     in_one_turn(&store, [0; 2].map(|_| |store: &Store| store.append("log", "same\n").is_err()));
     drop(store);
     assert_eq!(text(&open(&sim), "log").as_deref(), Some("first\nsame\nsame\n"));
+}
+
+/// A later member found the log gone, and made it by a put: the earlier one's line was in neither.
+#[test]
+fn a_log_that_is_moved_away_in_c4_of_a_group_costs_no_member_its_line() {
+    for nth in 1.. {
+        let sim = prepared();
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        let (world, calls) = (sim.clone(), Arc::clone(&left));
+        let steps = Steps::new(sim.actor(), move |_, op, on| match calls.load(Ordering::SeqCst) {
+            usize::MAX | 0 => {}
+            // C4 is over.
+            _ if op == "write" && on.starts_with(".filepact/journal/") => {
+                calls.store(usize::MAX, Ordering::SeqCst);
+            }
+            before => {
+                calls.store(before - 1, Ordering::SeqCst);
+                if before == 1 {
+                    world.rename("log", "log.1");
+                }
+            }
+        });
+        let store = patient().open_with(steps).expect("it opens");
+        put(&store, "log", b"first\n");
+        left.store(nth, Ordering::SeqCst);
+        let said = in_one_turn(
+            &store,
+            ["one\n", "two\n"].map(|line| move |store: &Store| store.append("log", line)),
+        );
+        assert!(said.iter().all(Result::is_ok), "{said:?}");
+        if left.load(Ordering::SeqCst) != 0 {
+            assert!(nth > 10, "only {nth} calls in C4");
+            break;
+        }
+        let both = |sim: &SimFs| {
+            let [log, moved] = ["log", "log.1"].map(|path| read(sim, path).unwrap_or_default());
+            format!("{moved}{log}")
+        };
+        let logs = both(&sim);
+        assert!(
+            ["first\n", "one\n", "two\n"].iter().all(|line| logs.contains(line)),
+            "{nth}: {logs:?}"
+        );
+        after_power_cuts(&sim, 64, |world, _| {
+            let logs = both(world);
+            assert!(logs.contains("one\n") && logs.contains("two\n"), "call {nth}: {logs:?}");
+        });
+    }
 }
 
 /// Between the C4 of one member and that of the next another program added a line, durably. What the second
