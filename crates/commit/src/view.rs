@@ -605,7 +605,7 @@ mod tests {
         let memory = Arc::new(Memory::of(10, None));
         inner.memories.push(Arc::downgrade(&memory));
         for seq in [5, 8, 11, 13] {
-            inner.learn("a", known(seq));
+            inner.learn("a", seq, |_| known(seq));
         }
         assert_eq!(memory.recall("a").map(|known| known.seq), Some(8));
     }

@@ -460,3 +460,23 @@ fn what_the_first_group_of_a_turn_could_not_publish_is_healed_before_the_second(
     assert!(matches!(answers, [Err(Error::Unpublished { .. }), Ok(_)]), "{answers:?}");
     assert_eq!(read(&sim, "b.json").as_deref(), Some("b.json"));
 }
+
+/// What a dead publisher had staged is ours, also if somebody has saved the document since it was healed.
+#[test]
+fn what_a_dead_publisher_had_staged_is_nobodys_edit() {
+    let sim = prepared();
+    let dead = dies_before_swap(&sim, "a.json");
+    let (world, swapped, once) = (sim.clone(), AtomicBool::new(false), AtomicBool::new(true));
+    let steps = Steps::new(sim.actor(), move |_, op, on| {
+        if swapped.load(Ordering::SeqCst) && once.swap(false, Ordering::SeqCst) {
+            world.write("a.json", b"theirs");
+        }
+        swapped.fetch_or(op == "rename" && on.ends_with(" -> a.json"), Ordering::SeqCst);
+    });
+    let healer = options().open_with(steps).expect("it opens");
+    commit(&dead, &[("a.json", "v2")]).expect_err("it dies");
+    commit(&healer, &[("b.json", "v3")]).expect("it heals, and commits");
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("theirs"));
+    assert_eq!(healer.status().expect("it answers").rescued, []);
+    assert_eq!(staged(&sim), Vec::<String>::new());
+}
