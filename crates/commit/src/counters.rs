@@ -8,10 +8,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use filepact_fs::{Access, Fs, FsError, Time, read_full, write_all};
+use filepact_fs::{Access, Fs, FsError, Time, give_to_owner_of, read_full, write_all};
 use serde::{Deserialize, Serialize};
 
-use crate::{COUNTERS, Rescued};
+use crate::{COUNTERS, META, Rescued};
 
 /// How often each thing has happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +137,11 @@ impl Counters {
         }
         let sum = read(fs)?.plus(&inner.counted);
         let file = match fs.open(COUNTERS, Access::Write) {
-            Err(error) if error.is_not_found() => fs.create(COUNTERS)?,
+            Err(error) if error.is_not_found() => {
+                let file = fs.create(COUNTERS)?;
+                give_to_owner_of(fs, META, &*file)?;
+                file
+            }
             file => file?,
         };
         let mut line = serde_json::to_vec(&sum).expect("numbers can be written");

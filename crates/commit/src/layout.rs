@@ -1,6 +1,8 @@
 //! The names inside `.filepact/` that are not the journal's or `state`.
 
-use filepact_fs::{Access, Fs, FsError, Kind, Rename, Stat, SyncKind, copy, write_all};
+use filepact_fs::{
+    Access, Fs, FsError, Kind, Rename, Stat, SyncKind, copy, give_to_owner_of, write_all,
+};
 use filepact_journal::{JOURNAL_DIR, STATE};
 
 /// The folder that makes a directory a store.
@@ -55,6 +57,7 @@ pub fn ensure_own(fs: &dyn Fs) -> Result<(), FsError> {
         // In `stage/`, where the next opening sweeps what a death here leaves.
         let own = format!("{STAGE}/{}", fs.unique());
         let file = fs.create(&own)?;
+        give_to_owner_of(fs, META, &*file)?;
         copy(&*fs.open(path, Access::Read)?, &*file, stat.stamp.size)?;
         // Before the name: a power cut must not leave a `state` that has forgotten what was synced.
         file.sync(SyncKind::All)?;

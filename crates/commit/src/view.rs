@@ -234,17 +234,20 @@ impl View {
         hash: Hash,
         stat: &Stat,
     ) -> Result<Lost, CommitError> {
-        let known = self.known(path).filter(|known| known.time == stat.stamp.mtime);
-        let Some(Known { content: Some(holds), seq: of, stamp, .. }) = known else {
-            return Ok(Lost::No);
+        let (of, stamp) = match self.read().known.get(path) {
+            Some(Known { seq, time, content: Some(holds), stamp, .. })
+                if *time == stat.stamp.mtime && holds.hash() != Some(hash) =>
+            {
+                (*seq, *stamp)
+            }
+            _ => return Ok(Lost::No),
         };
-        if holds.hash() == Some(hash) {
-            return Ok(Lost::No);
-        }
         let is_ours = stamp.is_none_or(|stamped| stamped.stamp == stat.stamp);
         if !self.has_failed()? && !(is_ours && Mark::is_any_set(&*self.fs)?) {
             return Ok(Lost::No);
         }
+        let known = self.known(path).filter(|known| known.seq == of);
+        let Some(holds) = known.and_then(|known| known.content) else { return Ok(Lost::LookAgain) };
         let now = holds.is_at(&*self.fs, path)?;
         // Somebody may have published another version meanwhile, but not before `state` says that it is
         // committed; or another program has saved it.

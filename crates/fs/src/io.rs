@@ -4,10 +4,25 @@ use std::io::ErrorKind;
 
 use rustix::fs::ioctl_ficlone;
 
-use crate::{File, FsError, Result};
+use crate::{Attrs, File, Fs, FsError, Result};
 
 /// The unit of [`copy`], in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// Gives a new file to whom its directory belongs: what root makes there others could not open.
+///
+/// # Errors
+/// Those of the calls, but not that this is not allowed: then the file stays ours.
+pub fn give_to_owner_of(fs: &dyn Fs, dir: &str, file: &dyn File) -> Result<()> {
+    let Some(owner) = fs.stat(dir)? else { return Ok(()) };
+    if file.stat()?.uid == owner.uid {
+        return Ok(());
+    }
+    match file.set_attrs(&Attrs { uid: owner.uid, gid: owner.gid, ..file.attrs()? }) {
+        Err(error) if error.source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        given => given,
+    }
+}
 
 /// A write that did not reach its end.
 ///

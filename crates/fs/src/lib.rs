@@ -47,7 +47,9 @@ mod unnamed;
 
 pub use error::{FsError, LatchTripped, Result};
 pub use folder::NewFolder;
-pub use io::{PartialWrite, copy, read_full, read_to_end, share_content, write_all};
+pub use io::{
+    PartialWrite, copy, give_to_owner_of, read_full, read_to_end, share_content, write_all,
+};
 pub use latch::Latched;
 pub use os::OsFs;
 pub use path::{DocPath, InvalidPath, is_reserved, parent_of};

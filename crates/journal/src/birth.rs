@@ -1,6 +1,6 @@
 //! How a segment comes into being: whole, synced, and only then named.
 
-use filepact_fs::{File, Fs, FsError, Rename, SyncKind, write_all};
+use filepact_fs::{File, Fs, FsError, Rename, SyncKind, give_to_owner_of, write_all};
 
 use crate::segment::{JOURNAL_DIR, PADDING, birth_size};
 use crate::{AppendError, Header, segment_path};
@@ -78,6 +78,7 @@ fn write(
     let size = birth_size(previous_size, bytes.len() as u64);
     bytes.resize(usize::try_from(size).expect("a segment fits into memory"), PADDING);
     let file = fs.create(unborn)?;
+    give_to_owner_of(fs, JOURNAL_DIR, &*file)?;
     // All of it, so that no later append needs new blocks: a full disk shows here, before anybody
     // counts on the segment.
     write_all(&*file, &bytes, 0)?;

@@ -583,3 +583,33 @@ fn a_trusted_recovery_whose_sync_failed_is_not_believed_by_the_next() {
         });
     }
 }
+
+/// Root wrote into somebody's store: a new segment, the counters and what got an inode of its own were root's
+/// alone, and the store's owner could not open it any more.
+#[test]
+fn what_root_makes_belongs_to_whom_the_store_belongs() {
+    let sim = prepared();
+    for dir in [".filepact", ".filepact/journal"] {
+        sim.set_owner(dir, 33, 44);
+    }
+    if sim.stat(".filepact/counters").is_some() {
+        sim.remove(".filepact/counters");
+    }
+    let state = sim.actor().open(".filepact/state", Access::Read).expect("it is there");
+    state.link("a copy of it").expect("it can be linked");
+    let before = sim.names_in(".filepact/journal");
+    let store = open(&sim);
+    let mut number = 0;
+    while sim.names_in(".filepact/journal").iter().all(|name| before.contains(name)) {
+        number += 1;
+        put(&store, "a.json", format!("{number:0900}").as_bytes());
+    }
+    store.close().expect("nothing stands in the way");
+    let segments = sim.names_in(".filepact/journal").into_iter();
+    let new = segments.filter(|name| !before.contains(name));
+    let made = new.map(|name| format!("journal/{name}")).chain(["state".into(), "counters".into()]);
+    for name in made {
+        let stat = sim.stat(&format!(".filepact/{name}")).expect("it is there");
+        assert_eq!((stat.uid, stat.gid, stat.mode), (33, 44, 0o600), "{name}");
+    }
+}

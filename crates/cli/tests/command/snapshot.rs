@@ -124,7 +124,7 @@ fn every_snapshot_is_of_one_moment_while_others_write() {
 #[test]
 fn status_shows_who_holds_a_snapshot_and_what_it_costs() {
     let sandbox = Sandbox::with_documents();
-    let before = sandbox.run(&["status"]).text();
+    let before = sandbox.run(&["status"]).text().to_owned();
     assert!(!before.contains("snapshots"), "{before}");
     let store = filepact::Store::open(sandbox.0.path()).unwrap();
     let snapshot = store.snapshot().unwrap();
@@ -136,11 +136,11 @@ fn status_shows_who_holds_a_snapshot_and_what_it_costs() {
     assert_eq!(pins[0]["txn"], snapshot.txn());
     assert_eq!(pins[0]["process"], std::process::id());
     assert!(pins[0]["since"].as_str().unwrap().contains('.'), "{pins}");
-    let told = sandbox.run(&["status"]).text();
+    let told = sandbox.run(&["status"]).text().to_owned();
     assert!(told.contains("snapshots   1 pin\n"), "{told}");
     let held = format!("of process {}: {was} bytes kept\n", std::process::id());
     assert!(told.contains(&held), "{told}");
     drop(snapshot);
-    let after = sandbox.run(&["status"]).text();
+    let after = sandbox.run(&["status"]).text().to_owned();
     assert!(!after.contains("snapshots"), "{after}");
 }

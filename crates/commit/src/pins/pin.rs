@@ -5,9 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filepact_fs::{Attrs, File, Fs, FsError, Lock, LockKind, write_all};
+use filepact_fs::{File, Fs, FsError, Lock, LockKind, give_to_owner_of, write_all};
 
-use super::is_denied;
 use crate::PINS;
 
 /// How often others may take a pin away that is not locked yet before that is an error.
@@ -36,7 +35,8 @@ impl Pin {
         loop {
             let at = format!("{PINS}/{pid}-{}", fs.unique());
             let file = fs.create(&at)?;
-            give_away(&*fs, &*file)?;
+            // Who may not look at it takes it for held until somebody opens the store alone.
+            give_to_owner_of(&*fs, PINS, &*file)?;
             tries += 1;
             match fs.lock(&at, LockKind::Exclusive, Duration::ZERO) {
                 Ok(Some(lock)) => return Ok(Self { fs, at, file: Some(file), _lock: lock, pid }),
@@ -58,19 +58,6 @@ impl Pin {
             write_all(&*file, format!("{seq}\n").as_bytes(), 0)?;
         }
         Ok(())
-    }
-}
-
-/// A pin that root makes goes to whom the store belongs, who could not look at it otherwise.
-fn give_away(fs: &dyn Fs, pin: &dyn File) -> Result<(), FsError> {
-    let Some(pins) = fs.stat(PINS)? else { return Ok(()) };
-    if pin.stat()?.uid == pins.uid {
-        return Ok(());
-    }
-    match pin.set_attrs(&Attrs { uid: pins.uid, gid: pins.gid, ..pin.attrs()? }) {
-        // Not even root: then it counts as held until somebody opens the store alone.
-        Err(error) if is_denied(&error) => Ok(()),
-        given => given,
     }
 }
 

@@ -115,3 +115,25 @@ fn every_error_and_every_exit_code_is_on_its_page() {
         assert!(page.contains(&expected), "this row is not on the page: {expected}");
     }
 }
+
+/// Every line of code on the page of patterns is a line of the program that the section names.
+#[test]
+fn the_page_of_patterns_quotes_what_runs() {
+    let code = |line: &str| line.split("//").next().unwrap_or_default().trim().to_owned();
+    let page = source("docs/patterns.md");
+    let mut quoted = 0;
+    for section in page.split("\n## ").skip(1) {
+        let Some((_, link)) = section.split_once("(../") else { continue };
+        let (path, _) = link.split_once(')').expect("the link ends");
+        let Some(program) = path.ends_with(".rs").then(|| source(path)) else { continue };
+        let lines: Vec<String> = program.lines().map(code).collect();
+        for block in section.split("```rust\n").skip(1) {
+            let (block, _) = block.split_once("```").expect("the block ends");
+            for line in block.lines().map(code).filter(|line| !line.is_empty()) {
+                assert!(lines.contains(&line), "{path} has no line `{line}`");
+                quoted += 1;
+            }
+        }
+    }
+    assert!(quoted > 40, "only {quoted} lines are quoted");
+}
