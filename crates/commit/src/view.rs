@@ -243,7 +243,8 @@ impl View {
             _ => return Ok(Lost::No),
         };
         let is_ours = stamp.is_none_or(|stamped| stamped.stamp == stat.stamp);
-        if !self.has_failed()? && !(is_ours && Mark::is_any_set(&*self.fs)?) {
+        let may_be = self.has_failed()? || is_ours && Mark::is_any_set(&*self.fs)?;
+        if !may_be {
             return Ok(Lost::No);
         }
         let known = self.known(path).filter(|known| known.seq == of);
