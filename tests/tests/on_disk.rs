@@ -35,6 +35,11 @@ fn every_snapshot_is_one_moment_and_every_watch_is_complete() {
 }
 
 #[test]
+fn a_snapshot_that_is_held_costs_each_document_once() {
+    is_ok("held --commits 3000 --documents 100 --threads 4");
+}
+
+#[test]
 fn processes_with_documents_of_their_own_commit_together() {
     is_ok("four --turns 1 --millis 100");
 }
