@@ -78,6 +78,7 @@ fn write(
     let size = birth_size(previous_size, bytes.len() as u64);
     bytes.resize(usize::try_from(size).expect("a segment fits into memory"), PADDING);
     let file = fs.create(unborn)?;
+    // Before the sync, which covers it: whoever finds the name can open it.
     give_to_owner_of(fs, JOURNAL_DIR, &*file)?;
     // All of it, so that no later append needs new blocks: a full disk shows here, before anybody
     // counts on the segment.

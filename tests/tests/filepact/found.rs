@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filepact::{Durability, Error};
-use filepact_fs::Time;
+use filepact_fs::{Access, Fs, Time};
 use filepact_simfs::{Damage, Fault, FaultKind, SimFs, When, errno};
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::INLINE_MAX;
@@ -496,6 +496,34 @@ fn a_body_that_is_damaged_in_stage_is_not_taken_for_an_edit() {
     let error = options().open_with(sim.actor()).expect_err("the body is damaged");
     assert!(matches!(&error, Error::Unrecoverable { path, .. } if path == "large"), "{error:?}");
     assert_eq!(read(&sim, "large").as_deref(), Some("v1"));
+}
+
+/// What to do then, as `docs/reference/errors.md` has it: a copy of the body at its path, or, to have it as it
+/// was changed, that name for the file in `stage/`.
+#[test]
+fn a_body_that_is_damaged_in_stage_can_be_put_back_or_taken_as_it_is() {
+    let sim = prepared();
+    let whole = [b'x'; 3 * INLINE_MAX];
+    let dead = dies_before_swap(&sim, "large");
+    let mut tx = dead.begin().expect("it is open");
+    tx.write_bytes("large", whole).expect("a valid path");
+    tx.commit().expect_err("it dies");
+    drop(dead);
+    let body = sim.tree().into_keys().find(|path| path.ends_with(".body")).expect("it is staged");
+    sim.advance(Duration::from_secs(1));
+    sim.write(&body, b"changed");
+    options().open_with(sim.actor()).expect_err("the body is damaged");
+
+    let put_back = sim.fork();
+    put_back.write("large", &whole);
+    drop(open(&put_back));
+    assert_eq!(put_back.read("large").as_deref(), Some(&whole[..]));
+
+    let staged = sim.actor().open(&body, Access::Read).expect("it is there");
+    staged.link("large").expect("nothing stands there");
+    let store = open(&sim);
+    assert_eq!(store.recovery_report().left, ["large"]);
+    assert_eq!(read(&sim, "large").as_deref(), Some("changed"));
 }
 
 /// A large document was edited in place, the edit was adopted and replaced, and the power cut took the

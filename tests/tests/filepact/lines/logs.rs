@@ -53,27 +53,33 @@ fn two_equal_lines_of_one_group_are_both_recovered() {
     assert_eq!(text(&open(&sim), "log").as_deref(), Some("first\nsame\nsame\n"));
 }
 
+/// A handle, and how many calls it makes yet before `meets` happens once, if that is before its next write to
+/// the journal: 0 when it has happened, `usize::MAX` for never.
+fn meets_in_c4(sim: &SimFs, meets: fn(&SimFs)) -> (Store, Arc<AtomicUsize>) {
+    let left = Arc::new(AtomicUsize::new(usize::MAX));
+    let (world, calls) = (sim.clone(), Arc::clone(&left));
+    let steps = Steps::new(sim.actor(), move |_, op, on| match calls.load(Ordering::SeqCst) {
+        usize::MAX | 0 => {}
+        // C4 is over.
+        _ if op == "write" && on.starts_with(".filepact/journal/") => {
+            calls.store(usize::MAX, Ordering::SeqCst);
+        }
+        before => {
+            calls.store(before - 1, Ordering::SeqCst);
+            if before == 1 {
+                meets(&world);
+            }
+        }
+    });
+    (patient().open_with(steps).expect("it opens"), left)
+}
+
 /// A later member found the log gone, and made it by a put: the earlier one's line was in neither.
 #[test]
 fn a_log_that_is_moved_away_in_c4_of_a_group_costs_no_member_its_line() {
     for nth in 1.. {
         let sim = prepared();
-        let left = Arc::new(AtomicUsize::new(usize::MAX));
-        let (world, calls) = (sim.clone(), Arc::clone(&left));
-        let steps = Steps::new(sim.actor(), move |_, op, on| match calls.load(Ordering::SeqCst) {
-            usize::MAX | 0 => {}
-            // C4 is over.
-            _ if op == "write" && on.starts_with(".filepact/journal/") => {
-                calls.store(usize::MAX, Ordering::SeqCst);
-            }
-            before => {
-                calls.store(before - 1, Ordering::SeqCst);
-                if before == 1 {
-                    world.rename("log", "log.1");
-                }
-            }
-        });
-        let store = patient().open_with(steps).expect("it opens");
+        let (store, left) = meets_in_c4(&sim, |world| world.rename("log", "log.1"));
         put(&store, "log", b"first\n");
         left.store(nth, Ordering::SeqCst);
         let said = in_one_turn(
@@ -110,22 +116,7 @@ fn what_another_program_adds_in_c4_of_a_group_costs_no_member_its_line() {
         // Nobody knows it, and it has changed lately.
         sim.write("log", b"theirs\n");
         sim.write_back("log");
-        let left = Arc::new(AtomicUsize::new(usize::MAX));
-        let (world, calls) = (sim.clone(), Arc::clone(&left));
-        let steps = Steps::new(sim.actor(), move |_, op, on| match calls.load(Ordering::SeqCst) {
-            usize::MAX | 0 => {}
-            // C4 is over.
-            _ if op == "write" && on.starts_with(".filepact/journal/") => {
-                calls.store(usize::MAX, Ordering::SeqCst);
-            }
-            before => {
-                calls.store(before - 1, Ordering::SeqCst);
-                if before == 1 {
-                    echo(&world, "log", "and this\n");
-                }
-            }
-        });
-        let store = patient().open_with(steps).expect("it opens");
+        let (store, left) = meets_in_c4(&sim, |world| echo(&world, "log", "and this\n"));
         left.store(nth, Ordering::SeqCst);
         let said = in_one_turn(
             &store,
