@@ -116,7 +116,7 @@ fn what_another_program_adds_in_c4_of_a_group_costs_no_member_its_line() {
         // Nobody knows it, and it has changed lately.
         sim.write("log", b"theirs\n");
         sim.write_back("log");
-        let (store, left) = meets_in_c4(&sim, |world| echo(&world, "log", "and this\n"));
+        let (store, left) = meets_in_c4(&sim, |world| echo(world, "log", "and this\n"));
         left.store(nth, Ordering::SeqCst);
         let said = in_one_turn(
             &store,
