@@ -201,6 +201,10 @@ impl<W: Watch> Fs for Steps<W> {
         self.seen.perform("rename", from, to, || self.inner.rename(from, to, how))
     }
 
+    fn check_dir(&self, dir: &str) -> Result<()> {
+        self.seen.call("check_dir", dir, || self.inner.check_dir(dir))
+    }
+
     fn unlink(&self, path: &str) -> Result<()> {
         self.seen.perform("unlink", path, "", || self.inner.unlink(path))
     }
@@ -289,8 +293,16 @@ impl<W: Watch> File for SeenFile<W> {
         self.call("set_attrs", |file| file.set_attrs(attrs))
     }
 
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        self.call("set_mode", |file| file.set_mode(mode))
+    }
+
     fn set_mtime(&self, time: Time) -> Result<()> {
         self.call("set_mtime", |file| file.set_mtime(time))
+    }
+
+    fn lease(&self) -> Result<bool> {
+        self.call("lease", |file| file.lease())
     }
 }
 

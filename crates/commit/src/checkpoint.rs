@@ -15,10 +15,11 @@ use filepact_journal::{AppendError, RecordKind};
 
 use crate::durable::sync_documents;
 use crate::heal::names_in_stage;
+use crate::spares::Spares;
 use crate::writer::Inner;
 use crate::{
     CommitError, Known, Live, MARK, Mark, Rewritten, Stamped, Writer, drop_staged, look_past_links,
-    rewrite, secure_rescued, stage_body_path as in_stage, sweep_all_kept,
+    rewrite, secure_rescued, spare_name_path, stage_body_path as in_stage, sweep_all_kept,
 };
 
 /// What a checkpoint covers, chosen in the writer's turn when all is published.
@@ -30,6 +31,8 @@ pub(crate) struct Covered {
     changed: Vec<(Arc<str>, Known)>,
     /// All that lay in `stage/`: leftovers, and bodies of records up to here.
     names: Vec<String>,
+    /// This handle's spares.
+    spares: Spares,
 }
 
 impl Writer {
@@ -40,6 +43,12 @@ impl Writer {
     pub fn checkpoint(&self, patience: Duration) -> Result<(), CommitError> {
         self.check_process()?;
         let _running = Running::count(&self.checkpoints);
+        let made = self.checkpoint_beside(patience);
+        self.lock_inner().covering = None;
+        made
+    }
+
+    fn checkpoint_beside(&self, patience: Duration) -> Result<(), CommitError> {
         let began = Instant::now();
         let one = self.fs.lock(MARK, LockKind::Exclusive, patience)?;
         let _one = one.ok_or_else(|| self.locked(began))?;
@@ -47,8 +56,8 @@ impl Writer {
             let _turn = self.take_turn(patience)?;
             self.choose(&mut self.lock_inner())?
         };
-        let Some(covered) = covered else { return Ok(()) };
-        let secured = self.secure(&covered);
+        let Some(mut covered) = covered else { return Ok(()) };
+        let secured = self.secure(&mut covered);
         // Who comes into the turn after a failed sync tells everybody of it.
         match (secured, self.take_turn(patience)) {
             (Ok(()), Ok(_turn)) => self.record(&mut self.lock_inner(), covered),
@@ -62,6 +71,12 @@ impl Writer {
 
     /// The same in one turn, which the caller has. Who has the turn waits for no other checkpoint.
     pub(crate) fn checkpoint_in_turn(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        let made = self.checkpoint_steps(inner);
+        inner.covering = None;
+        made
+    }
+
+    fn checkpoint_steps(&self, inner: &mut Inner) -> Result<(), CommitError> {
         // What the commit before it could not publish is published first: the record says that all is.
         let ready = self.ready(inner);
         self.tell_of_failure(inner);
@@ -71,8 +86,8 @@ impl Writer {
         };
         let covered = self.choose(inner);
         self.tell_of_failure(inner);
-        let Some(covered) = covered? else { return Ok(()) };
-        let secured = self.secure(&covered);
+        let Some(mut covered) = covered? else { return Ok(()) };
+        let secured = self.secure(&mut covered);
         self.tell_of_failure(inner);
         match secured {
             Ok(()) => self.record(inner, covered),
@@ -120,13 +135,18 @@ impl Writer {
             // From here on our own mark stands for it.
             Mark::Turn.clear(fs)?;
         }
-        Ok(Some(Covered { upto, changed, names }))
+        inner.covering = Some(upto);
+        let spares = inner.spares.take();
+        Ok(Some(Covered { upto, changed, names, spares }))
     }
 
     /// Syncs all that is covered, and reads it back. A failure that leaves nothing known stops the
     /// handle.
-    fn secure(&self, covered: &Covered) -> Result<(), CommitError> {
-        self.sync_and_read_back(covered).inspect_err(|error| {
+    fn secure(&self, covered: &mut Covered) -> Result<(), CommitError> {
+        let spares = covered.spares.take();
+        let secured = self.sync_and_read_back(covered);
+        let secured = secured.and_then(|()| self.sweep_spares(spares, &covered.names));
+        secured.inspect_err(|error| {
             // A full disk can be the reason of a failed sync. An error of any other call has synced
             // too little, which is no harm.
             if matches!(error, CommitError::Io(error) if error.is_full()) {
@@ -147,7 +167,7 @@ impl Writer {
     /// synced (attack 24).
     fn record(&self, inner: &mut Inner, covered: Covered) -> Result<(), CommitError> {
         let fs = &*self.fs;
-        let Covered { upto, changed, names } = covered;
+        let Covered { upto, changed, names, .. } = covered;
         match inner.journal.append(vec![RecordKind::Checkpoint { upto }], fs.now()) {
             Ok(appended) => {
                 self.committed(inner, &appended)?;
@@ -236,7 +256,10 @@ impl Writer {
     /// are settled, and the documents' own names hold the bodies. What came since stays.
     fn sweep_stage(&self, inner: &mut Inner, names: &[String]) {
         // What stands in for an unnamed file is somebody's who prepares a body just now.
-        let mut ours = names.iter().filter(|name| !in_stage(name).starts_with(STAND_IN));
+        let mut ours = names
+            .iter()
+            .filter(|name| !in_stage(name).starts_with(STAND_IN))
+            .filter(|name| spare_name_path(name).is_none());
         let swept = ours.try_for_each(|name| {
             let rescued = drop_staged(&*self.fs, name)?;
             rescued.iter().for_each(|edit| self.counters.rescue(edit));

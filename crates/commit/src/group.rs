@@ -1,11 +1,13 @@
 //! C5: from requests to records and staged files.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use filepact_fs::{Access, DocPath, Fs, FsError, Stamp, SyncKind, Time};
 use filepact_journal::{Append, Body, Commit, Put, RecordKind, Remove, Was};
 
+use crate::spares::{Refill, Spares};
 use crate::stage::{stage_bytes, stage_existing, stage_link};
 use crate::target::Target;
 use crate::validate::Validated;
@@ -25,6 +27,10 @@ pub(crate) struct StagedGroup {
     pub(crate) records: Vec<RecordKind>,
     /// The body of each put, by seq.
     pub(crate) staged: HashMap<u64, Staged>,
+    /// Those bodies that go into spares in C8, by seq.
+    pub(crate) refills: HashMap<u64, Refill>,
+    /// Those that displace what may become a spare, by seq.
+    pub(crate) recycles: HashSet<u64>,
     /// Where each removed document goes, by seq.
     pub(crate) removals: HashMap<u64, String>,
     /// The names of large bodies, with the seq of their records.
@@ -45,6 +51,8 @@ impl StagedGroup {
             time,
             records: Vec::new(),
             staged: HashMap::new(),
+            refills: HashMap::new(),
+            recycles: HashSet::new(),
             removals: HashMap::new(),
             bodies: Vec::new(),
             synced: RefCell::default(),
@@ -59,11 +67,12 @@ impl StagedGroup {
         &mut self,
         fs: &dyn Fs,
         names: &mut StageNames,
+        spares: &Spares,
         request: Request,
         validated: &Validated,
     ) -> Result<u64, FsError> {
         let before = self.next();
-        match self.fill(fs, names, request, validated) {
+        match self.fill(fs, names, spares, request, validated) {
             Ok(()) => Ok(self.next() - 1),
             Err(error) => {
                 self.take_back(fs, before);
@@ -111,6 +120,8 @@ impl StagedGroup {
             self.litter |= fs.unlink(&at).is_err();
         }
         self.removals.retain(|seq, _| *seq < from);
+        self.refills.retain(|seq, _| *seq < from);
+        self.recycles.retain(|seq| *seq < from);
         self.records.truncate(usize::try_from(from - self.first).expect("a count of records"));
     }
 
@@ -118,6 +129,7 @@ impl StagedGroup {
         &mut self,
         fs: &dyn Fs,
         names: &mut StageNames,
+        spares: &Spares,
         request: Request,
         validated: &Validated,
     ) -> Result<(), FsError> {
@@ -129,9 +141,12 @@ impl StagedGroup {
         }
         for (path, change) in request.changes {
             let seq = self.next();
-            let Target { exists, was, attrs, dir } = &validated.targets[&path];
+            let Target { exists, recycles, was, attrs, dir } = &validated.targets[&path];
             let at = names.swap(seq, time);
             let (path, was) = (path.to_string(), was.clone());
+            if *recycles {
+                self.recycles.insert(seq);
+            }
             let (content, attributes, was) = match change {
                 Change::Put { content, attributes } => (content, attributes, was),
                 Change::Append { content } => {
@@ -159,6 +174,21 @@ impl StagedGroup {
             };
             let dress = Dress { attrs: attrs.as_ref(), mode, ids: None, time };
             let (hash, len) = (content.hash(), content.len());
+            if let (Content::Inline { bytes, .. }, Some(attrs)) = (&content, attrs)
+                && *recycles
+                && !own
+                && spares.has_room_for(&path, len)
+            {
+                // What making a file there would say, before the commit point.
+                fs.check_dir(dir)?;
+                let (bytes, attrs, dir) = (Arc::clone(bytes), attrs.clone(), dir.clone());
+                let body = Body::Inline(Arc::clone(&bytes));
+                let (mode, uid, gid) = (attrs.mode, attrs.uid, attrs.gid);
+                self.refills.insert(seq, Refill { bytes, attrs, time, dir, at });
+                let put = Put { path, len, hash, mode, uid, gid, was, body, own };
+                self.records.push(RecordKind::Put(put));
+                continue;
+            }
             let (staged, body) = match content {
                 Content::Inline { bytes, .. } => {
                     (stage_bytes(fs, dir, &bytes, dress, at)?, Body::Inline(bytes))

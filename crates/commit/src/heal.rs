@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use filepact_fs::{Access, Fs, FsError, Kind, Stat, Time};
-use filepact_journal::{Base, Body, Change, Put, Word};
+use filepact_journal::{Base, Body, Change, Hash, Put, Word};
 
 use crate::append::finish;
 use crate::live::{Opened, hash_part, open_document, read_steady};
@@ -17,7 +17,7 @@ use crate::writer::Inner;
 use crate::{
     CommitError, Durability, Holds, Mark, Rescued, STAGE, Swap, View, Writer, hash_file,
     is_before_own, is_plainly_was, remove_document, rescue, secure_rescued, settle_leftover,
-    stage_body_path as in_stage, stage_name_record, sync_documents,
+    spare_name_path, stage_body_path as in_stage, stage_name_record, sync_documents,
 };
 
 impl Writer {
@@ -53,7 +53,14 @@ impl Writer {
             .filter_map(|(path, word)| Some((path, word, word.said.base.as_ref()?)))
             .map(|(path, word, base)| ((base.seq, base.time), (path, word, base)))
             .collect();
+        let by_hash: HashMap<String, (&str, &Word, &Base)> =
+            by_record.values().map(|of| (Hash::of(of.0.as_bytes()).to_string(), *of)).collect();
         for name in names_in_stage(fs)? {
+            if let Some((path, _, base)) = spare_name_path(&name).and_then(|of| by_hash.get(of))
+                && let Change::Put(put) = &base.change
+            {
+                carry_over(fs, &in_stage(&name), path, put, base.time)?;
+            }
             let record = stage_name_record(&name);
             let Some((path, word, base)) = record.and_then(|record| by_record.get(&record)) else {
                 continue;
@@ -65,6 +72,8 @@ impl Writer {
             let own = word.said.put().map(|put| put.hash);
             tell(settle_leftover(fs, &at, Swap::of(path, word, base), own, |_, _| Ok(false))?);
         }
+        // What it had displaced to spares, and those that it was overwriting.
+        self.settle_spares(&names_in_stage(fs)?)?;
         secure_rescued(fs, inner.state.published.seq)?;
         if self.limits.durability == Durability::Files {
             // What stands there now was staged here, and nobody has synced it. The mark: an error

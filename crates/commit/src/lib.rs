@@ -11,6 +11,7 @@
 //!   touched                C4: may two requests be in one group?
 //!   group, stage           C5: bodies on their way
 //!   publication, publish   C8: the swap
+//!   spares                 C8: what was displaced, for the next time
 //!   append                 C8: what is added at the end
 //!   pins                   C8: what stays for those who read an older moment
 //! prepare                  bodies, before anybody waits         C1
@@ -55,6 +56,7 @@ mod read_set;
 mod request;
 mod rescued;
 mod rewrite;
+mod spares;
 mod stage;
 mod steps;
 mod sync;
@@ -62,6 +64,7 @@ mod target;
 mod touched;
 mod turn;
 mod validate;
+mod versions;
 mod view;
 mod writer;
 
@@ -95,7 +98,11 @@ pub use rescued::{
     Dropped, Rescued, drop_rescued, is_as_listed, open_rescued, rescued_edits, secure_rescued,
 };
 pub use rewrite::{Rewritten, rewrite};
-pub use stage::{Dress, StageNames, Staged, place, restage, stage_edited, stage_name_record};
+pub use spares::SpareWords;
+pub use stage::{
+    Dress, StageNames, Staged, place, restage, spare_name_path, stage_edited, stage_name_record,
+};
 pub use turn::Turn;
+pub use versions::is_earlier;
 pub use view::{Found, Known, Lost, Moment, View};
 pub use writer::{Durability, JournalStatus, Limits, Writer, WriterParts};

@@ -5,8 +5,9 @@ use filepact_journal::{Added, Base, Change, Was, Words};
 
 use crate::group::StagedGroup;
 use crate::pins::Pins;
-use crate::publish::Swap;
-use crate::{Rescued, Staged, Stamped, View, append, remove_document};
+use crate::publish::{Displaced, Settled, Swap};
+use crate::spares::{Refill, Refilled, Spares};
+use crate::{Rescued, StageNames, Staged, Stamped, View, append, remove_document};
 
 /// A group that is committed. What could not be published is [healed](crate::Writer) later, by
 /// whoever commits next.
@@ -21,6 +22,8 @@ struct Publish {
     txn: u64,
     time: Time,
     own: bool,
+    /// What it displaces may become its spare.
+    recycles: bool,
     step: Step,
 }
 
@@ -31,6 +34,8 @@ enum Step {
     Remove(String),
     /// This becomes the document; what it displaces lies in its place then.
     Swap(Staged),
+    /// This goes into the document's spare, which becomes the document.
+    Refill(Refill),
     /// It gets longer.
     Append(Vec<Added>),
 }
@@ -40,6 +45,7 @@ impl Publication {
     pub(crate) fn new(words: &Words, group: &mut StagedGroup) -> Self {
         let (mut removes, mut swaps, mut appends) = (Vec::new(), Vec::new(), Vec::new());
         for (path, word) in words.iter() {
+            let seq = word.said.base.as_ref().map(|base| base.seq);
             let (queue, step) = match &word.said.base {
                 // No group adds to what it makes. An outside edit is at its path already.
                 _ if !word.said.appends.is_empty() => {
@@ -51,8 +57,13 @@ impl Publication {
                     (&mut removes, Step::Remove(at))
                 }
                 Some(Base { seq, change: Change::Put(_), .. }) => {
-                    let staged = group.staged.remove(seq).expect("every put is staged");
-                    (&mut swaps, Step::Swap(staged))
+                    let step = match group.refills.remove(seq) {
+                        Some(refill) => Step::Refill(refill),
+                        None => {
+                            Step::Swap(group.staged.remove(seq).expect("every other put is staged"))
+                        }
+                    };
+                    (&mut swaps, step)
                 }
             };
             queue.push(Publish {
@@ -61,6 +72,7 @@ impl Publication {
                 txn: word.txn,
                 time: word.time,
                 own: word.said.base.as_ref().is_some_and(|base| base.change.is_own()),
+                recycles: seq.is_some_and(|seq| group.recycles.contains(&seq)),
                 step,
             });
         }
@@ -75,49 +87,108 @@ impl Publication {
     /// published.
     pub(crate) fn run(
         self,
-        fs: &dyn Fs,
-        view: &View,
         mut pins: Option<Pins>,
+        mut publisher: Publisher<'_>,
         mut displaced: impl FnMut(u64, Rescued),
     ) -> Result<(), (String, FsError)> {
         for publish in self.0 {
+            let (path, txn) = (publish.path.clone(), publish.txn);
             let removes = matches!(publish.step, Step::Remove(_));
-            let kept = match &mut pins {
-                Some(pins) => pins.keep(fs, &publish.path, publish.txn, removes),
+            let imaged = match &mut pins {
+                Some(pins) => pins.keep(publisher.fs, &path, txn, removes),
                 None => Ok(()),
             };
-            match kept.and_then(|()| publish.run(fs, view)) {
-                Ok(edit) => edit.into_iter().for_each(|edit| displaced(publish.txn, edit)),
-                Err(error) => return Err((publish.path, error)),
-            }
+            let mut tell = |edit| displaced(txn, edit);
+            let published = imaged.and_then(|()| publish.run(&mut publisher, &mut tell));
+            published.map_err(|error| (path, error))?;
         }
         Ok(())
     }
 }
 
 impl Publish {
-    fn run(&self, fs: &dyn Fs, view: &View) -> Result<Option<Rescued>, FsError> {
-        let Self { txn, time, own, .. } = *self;
-        let swap = Swap { path: &self.path, was: self.was.as_ref(), txn, time, own };
-        match &self.step {
-            Step::Remove(at) => remove_document(fs, &self.path, at)?.settle(fs, at, swap, None),
+    /// `tell` hears of each outside edit that it displaces, or finds in a spare.
+    fn run(
+        self,
+        publisher: &mut Publisher<'_>,
+        tell: &mut dyn FnMut(Rescued),
+    ) -> Result<(), FsError> {
+        let (fs, view) = (publisher.fs, publisher.view);
+        let Self { path, was, txn, time, own, recycles, step } = self;
+        let swap = Swap { path: &path, was: was.as_ref(), txn, time, own };
+        match step {
+            Step::Remove(at) => {
+                let displaced = remove_document(fs, &path, &at)?;
+                publisher.settle(swap, displaced, at, None, false, tell)
+            }
             Step::Swap(staged) => {
-                let displaced = swap.run(fs, staged)?;
-                note_stamp(fs, view, &self.path, staged)?;
-                displaced.settle(fs, &staged.at, swap, Some(staged))
+                let staged = Refilled { staged, lease: None, rescued: None };
+                publisher.swap(swap, staged, recycles, tell)
+            }
+            Step::Refill(refill) => {
+                let staged = publisher.spares.refill(fs, &path, txn, refill)?;
+                publisher.swap(swap, staged, recycles, tell)
             }
             Step::Append(appends) => {
                 let taken = fs.now();
-                let stat = append::add(fs, &self.path, appends, self.time)?;
+                let stat = append::add(fs, &path, &appends, time)?;
                 // It ends here where it holds what was committed and nothing of anybody else. A further
                 // name, as that of an image that is kept for a pin, moves the ctime when it goes, which
                 // would look like an edit: then the commit's time alone says what is ours.
-                if append::end_of(appends) == Some(stat.stamp.size) && stat.nlink == 1 {
-                    view.stamp(&self.path, Stamped { stamp: stat.stamp, taken });
+                if append::end_of(&appends) == Some(stat.stamp.size) && stat.nlink == 1 {
+                    view.stamp(&path, Stamped { stamp: stat.stamp, taken });
                 }
-                Ok(None)
+                Ok(())
             }
         }
+    }
+}
+
+/// What publishing works with.
+pub(crate) struct Publisher<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) view: &'a View,
+    pub(crate) spares: &'a mut Spares,
+    pub(crate) names: &'a mut StageNames,
+}
+
+impl Publisher<'_> {
+    fn swap(
+        &mut self,
+        swap: Swap<'_>,
+        Refilled { staged, lease, rescued }: Refilled,
+        recycles: bool,
+        tell: &mut dyn FnMut(Rescued),
+    ) -> Result<(), FsError> {
+        let (fs, view) = (self.fs, self.view);
+        rescued.into_iter().for_each(&mut *tell);
+        let displaced = swap.run(fs, &staged)?;
+        // Whoever wants to read it may, from here on.
+        drop(lease);
+        note_stamp(fs, view, swap.path, &staged)?;
+        let at = staged.at.clone();
+        self.settle(swap, displaced, at, Some(&staged), recycles, tell)
+    }
+
+    /// What was displaced to `at` is kept, dropped or rescued.
+    fn settle(
+        &mut self,
+        swap: Swap<'_>,
+        displaced: Displaced,
+        at: String,
+        staged: Option<&Staged>,
+        recycles: bool,
+        tell: &mut dyn FnMut(Rescued),
+    ) -> Result<(), FsError> {
+        match displaced.look(self.fs, &at, swap, staged)? {
+            Settled::Ours(stat) => {
+                let displaced = (at, stat);
+                self.spares.keep(self.fs, self.names, swap.path, displaced, recycles)?;
+            }
+            Settled::Rescued(edit) => tell(edit),
+            Settled::Gone => {}
+        }
+        Ok(())
     }
 }
 

@@ -39,7 +39,34 @@ pub enum Displaced {
     Rescued(Rescued),
 }
 
+/// What a swap has displaced, looked at.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Settled {
+    /// The version that the record says it replaces: it still lies there.
+    Ours(Stat),
+    /// An edit, which is rescued.
+    Rescued(Rescued),
+    /// Nothing is left of it.
+    Gone,
+}
+
 impl Displaced {
+    /// As [`settle`](Self::settle), but leaves what is ours where it lies.
+    pub(crate) fn look(
+        self,
+        fs: &dyn Fs,
+        at: &str,
+        swap: Swap<'_>,
+        staged: Option<&Staged>,
+    ) -> Result<Settled, FsError> {
+        match self {
+            Self::Yes => look_at(fs, at, swap, staged),
+            Self::No => Ok(Settled::Gone),
+            Self::Rescued(rescued) => Ok(Settled::Rescued(rescued)),
+        }
+    }
+
     /// [Settles](settle) what lies at `at`; returns the edit that is rescued, now or before.
     pub(crate) fn settle(
         self,
@@ -133,9 +160,23 @@ pub fn settle(
     swap: Swap<'_>,
     staged: Option<&Staged>,
 ) -> Result<Option<Rescued>, FsError> {
-    let Some(stat) = fs.stat(at)? else { return Ok(None) };
+    match look_at(fs, at, swap, staged)? {
+        Settled::Ours(_) => fs.unlink(at).map(|()| None),
+        Settled::Rescued(rescued) => Ok(Some(rescued)),
+        Settled::Gone => Ok(None),
+    }
+}
+
+/// As [`settle`], but leaves what is ours where it lies.
+fn look_at(
+    fs: &dyn Fs,
+    at: &str,
+    swap: Swap<'_>,
+    staged: Option<&Staged>,
+) -> Result<Settled, FsError> {
+    let Some(stat) = fs.stat(at)? else { return Ok(Settled::Gone) };
     if !is_plainly_was(fs, at, &stat, swap.was, swap.time)? {
-        return rescue(fs, at, swap.path, swap.txn).map(Some);
+        return rescue(fs, at, swap.path, swap.txn).map(Settled::Rescued);
     }
     if let Some(staged) = staged
         && !swap.own
@@ -144,8 +185,7 @@ pub fn settle(
         let attrs = fs.open(at, Access::Read)?.attrs()?;
         fs.open(swap.path, Access::Read)?.set_attrs(&attrs)?;
     }
-    fs.unlink(at)?;
-    Ok(None)
+    Ok(Settled::Ours(stat))
 }
 
 /// Drops or rescues what a swap that was cut short has left at `at`, where nobody knows any more how

@@ -9,7 +9,7 @@ use std::io;
 use filepact_fs::{
     Access, Attrs, File, Fs, FsError, Kind, Stamp, Stat, SyncKind, Time, copy, parent_of, write_all,
 };
-use filepact_journal::{Body, Said};
+use filepact_journal::{Body, Hash, Said};
 
 use crate::append::add_to_staged;
 use crate::{Mark, STAGE, stage_body_path};
@@ -239,11 +239,27 @@ impl StageNames {
         format!("{STAGE}/{seq}.{}.{}.{}", time.0, self.nonce, self.used)
     }
 
+    /// A path for the spare of a document.
+    pub(crate) fn spare(&mut self, path: &str) -> String {
+        self.used += 1;
+        let hash = Hash::of(path.as_bytes());
+        format!("{STAGE}/{SPARE}{hash}-{}-{}", self.nonce, self.used)
+    }
+
     /// A name for a large body; it is never used twice.
     pub fn body(&mut self) -> String {
         self.used += 1;
         format!("{}-{}.body", self.nonce, self.used)
     }
+}
+
+/// How the name of a spare begins; the hash of its document's path follows.
+const SPARE: &str = "spare-";
+
+/// The hash of the path of the document whose spare has this name, or path; `None` for any other name.
+pub fn spare_name_path(name: &str) -> Option<&str> {
+    let name = name.rsplit('/').next().unwrap_or_default();
+    name.strip_prefix(SPARE)?.split('-').next()
 }
 
 /// The seq of the record that a name in `stage/` belongs to, and the time of its commit; `None` for

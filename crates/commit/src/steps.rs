@@ -8,7 +8,7 @@ use filepact_journal::{AppendError, Appended, RecordKind, Words};
 use crate::durable::{sync_documents, sync_names};
 use crate::group::StagedGroup;
 use crate::pins::Pins;
-use crate::publication::Publication;
+use crate::publication::{Publication, Publisher};
 use crate::queue::Ticket;
 use crate::request::Answer;
 use crate::touched::{How, Touched};
@@ -81,6 +81,7 @@ impl Writer {
             mount: self.mount,
             inline_max: self.limits.inline_max,
             synced: &group.synced,
+            recycles_above: self.recycles_above(inner)?,
         }
         .run()?;
         if request.changes.is_empty() {
@@ -88,7 +89,8 @@ impl Writer {
         }
         let changed: Vec<_> =
             request.changes.iter().map(|(path, change)| (path.clone(), how(change))).collect();
-        let txn = group.add(&*self.fs, &mut inner.names, request, &validated)?;
+        let Inner { names, spares, .. } = inner;
+        let txn = group.add(&*self.fs, names, spares, request, &validated)?;
         for (path, how) in changed {
             // What is made by an append is a new document to everybody else.
             let exists = validated.targets[&path].exists;
@@ -159,7 +161,9 @@ impl Writer {
         // After *committed*: who pins later reads what is published here.
         let pins = Pins::look(fs).map_err(|error| (PINS.to_owned(), error));
         let published = pins.and_then(|pins| {
-            publication.run(fs, &self.view, pins, |txn, edit| {
+            let Inner { spares, names, .. } = &mut *inner;
+            let publisher = Publisher { fs, view: &self.view, spares, names };
+            publication.run(pins, publisher, |txn, edit| {
                 self.counters.rescue(&edit);
                 rescued.push((txn, edit));
             })
@@ -174,6 +178,10 @@ impl Writer {
         self.write_state(inner).map_err(|source| CommitError::Unknown { source })?;
         self.view.publish();
         self.note_adopted(adopted);
+        if let Some(edit) = inner.spares.let_one_go(fs, appended.last) {
+            self.counters.rescue(&edit);
+            rescued.push((appended.last, edit));
+        }
         Ok(rescued)
     }
 

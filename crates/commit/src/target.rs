@@ -14,6 +14,9 @@ pub(crate) struct Target {
     /// Whether there is a document. What is added to one that is not there makes it, also where filepact
     /// knows a version that another program has removed.
     pub(crate) exists: bool,
+    /// Whether the document is as a put has published it whose body is in the journal: then its inode may
+    /// become its spare.
+    pub(crate) recycles: bool,
     /// What the change knowingly replaces: the version that the transaction read, or that filepact
     /// knows, or, where neither does, what is there.
     pub(crate) was: Option<Was>,
@@ -54,6 +57,7 @@ impl Validation<'_> {
             Wrong::Io(error) => error.into(),
         })?;
         let mut exists = stat.is_some();
+        let recycles = stat.is_some_and(|stat| self.recycles(path, &stat));
         let (was, attrs) = match (change, stat) {
             (Change::Append { .. }, Some(stat)) => match self.added_to(path, seen, &stat) {
                 // Removed since.
@@ -72,7 +76,7 @@ impl Validation<'_> {
             (_, None) => (self.replaced(path, seen, None)?, None),
             (_, Some(stat)) => (self.replaced(path, seen, Some(&stat))?, self.attrs(path)?),
         };
-        Ok(Target { exists, was, attrs, dir })
+        Ok(Target { exists, recycles, was, attrs, dir })
     }
 
     /// The version that an append adds to, whoever made it.
@@ -118,6 +122,14 @@ impl Validation<'_> {
             return Ok(was(&stat.stamp, Some(hash)));
         }
         Ok(was(&stat.stamp, None))
+    }
+
+    fn recycles(&self, path: &str, stat: &Stat) -> bool {
+        let known = self.view.known(path).filter(|known| known.seq > self.recycles_above);
+        known.is_some_and(|known| {
+            let is_put = known.content.is_some_and(|holds| holds.hash().is_some());
+            is_put && !known.unread && known.time == stat.stamp.mtime
+        })
     }
 
     fn attrs(&self, path: &DocPath) -> Result<Option<Attrs>, FsError> {

@@ -46,6 +46,8 @@ pub(crate) struct Validation<'a> {
     pub(crate) inline_max: usize,
     /// What was synced for earlier members of its group, as it was before.
     pub(crate) synced: &'a RefCell<HashMap<DocPath, Stamp>>,
+    /// Documents whose last word is behind this may become spares.
+    pub(crate) recycles_above: u64,
 }
 
 impl Validation<'_> {

@@ -11,6 +11,7 @@ use filepact_journal::{JOURNAL_DIR, Journal, State, StateFile};
 
 use crate::queue::{Lead, Queue, Ticket, Waited};
 use crate::request::Answer;
+use crate::spares::Spares;
 use crate::turn::take_lock;
 use crate::{CommitError, Committed, Counters, Request, StageNames, Turn, View};
 
@@ -91,6 +92,9 @@ pub(crate) struct Inner {
     pub(crate) state_file: StateFile,
     pub(crate) state: State,
     pub(crate) names: StageNames,
+    pub(crate) spares: Spares,
+    /// Up to where this handle's checkpoint will go, while it makes one.
+    pub(crate) covering: Option<u64>,
     /// Something that was staged and taken back still has a name in `stage/`.
     pub(crate) litter: bool,
     /// The last seq that was committed or healed here, if no checkpoint covers it.
@@ -107,6 +111,7 @@ impl Writer {
         let mount = parts.fs.stat("")?.map_or(0, |root| root.mount);
         let names = StageNames::new(&*parts.fs);
         let now = parts.fs.now();
+        let leases = parts.fs.facts()?.leases;
         Ok(Self {
             fs: parts.fs,
             view: parts.view,
@@ -119,6 +124,8 @@ impl Writer {
                 state_file: parts.state_file,
                 state: parts.state,
                 names,
+                spares: Spares::new(leases),
+                covering: None,
                 litter: false,
                 unsettled: None,
                 deferred: None,

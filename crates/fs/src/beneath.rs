@@ -4,10 +4,11 @@
 //! alone, which the `*at` calls do not follow.
 
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstatfs, openat, openat2, statat};
 use rustix::io::Errno;
 
 use crate::path::{name_of, parent_of};
@@ -19,6 +20,8 @@ pub(crate) struct Root {
     dir: OwnedFd,
     /// `openat2` is missing (before Linux 5.6) or forbidden (seccomp).
     walks: AtomicBool,
+    /// The number of its kind of file system, by `statfs`; once it is asked for.
+    magic: OnceLock<u32>,
 }
 
 /// A directory that a path was resolved to.
@@ -42,7 +45,18 @@ const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 
 impl Root {
     pub(crate) fn new(dir: OwnedFd) -> Self {
-        Self { dir, walks: AtomicBool::new(false) }
+        Self { dir, walks: AtomicBool::new(false), magic: OnceLock::new() }
+    }
+
+    /// What tells the kind of its file system, as in `statfs`.
+    pub(crate) fn magic(&self) -> io::Result<u32> {
+        if let Some(magic) = self.magic.get() {
+            return Ok(*magic);
+        }
+        let magic = fstatfs(&self.dir)?.f_type;
+        // Its width and sign depend on the architecture; 32 bits are what counts.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Ok(*self.magic.get_or_init(|| magic as u32))
     }
 
     /// The root itself, open for reading.

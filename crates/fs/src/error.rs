@@ -64,6 +64,11 @@ impl FsError {
         self.is_one_of(&[Errno::LOOP])
     }
 
+    /// Somebody has the file for himself for a moment: a publisher, or a file server.
+    pub fn is_leased(&self) -> bool {
+        self.is_one_of(&[Errno::WOULDBLOCK])
+    }
+
     /// This file system cannot do it.
     pub fn is_unsupported(&self) -> bool {
         self.is_one_of(&[Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP])

@@ -1,20 +1,17 @@
 //! Where the root lies: which boot, which mount, whose disk.
 
-use rustix::fs::fstatfs;
-
 use crate::beneath::Root;
 use crate::error::At;
-use crate::{Facts, Result, status};
+use crate::{Facts, Result, lease, status};
 
 pub(crate) fn of(root: &Root) -> Result<Facts> {
     let dir = root.as_dir();
-    let magic = fstatfs(dir).at("inspect", "")?.f_type;
+    let magic = root.magic().at("inspect", "")?;
     Ok(Facts {
         boot: boot_id(),
         mount: status::unique_mount(dir).at("inspect", "")?,
-        // Its width and sign depend on the architecture; 32 bits are what counts.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        network: network_name(magic as u32),
+        network: network_name(magic),
+        leases: lease::are_kept_on(magic),
     })
 }
 

@@ -1,19 +1,23 @@
 //! An open file on Linux.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Timespec, Timestamps, UTIME_OMIT, fdatasync, fsync, ftruncate, futimens};
+use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{fchmod, fdatasync, fsync, ftruncate, futimens};
 use rustix::io::{pread, pwrite};
 
 use crate::beneath::Root;
 use crate::error::At;
+use crate::lease::Lease;
 use crate::unnamed::{self, Substitute};
 use crate::{Attrs, File, Result, Stat, SyncKind, Time, attrs, direct, status};
 
 /// A descriptor, and the path under which errors speak of it.
 pub(crate) struct OsFile {
+    /// Dropped first: it needs the descriptor.
+    lease: OnceLock<Lease>,
     fd: OwnedFd,
     path: String,
     root: Arc<Root>,
@@ -32,7 +36,14 @@ impl fmt::Debug for OsFile {
 impl OsFile {
     pub(crate) fn new(root: &Arc<Root>, path: impl Into<String>, fd: OwnedFd) -> Self {
         let root = Arc::clone(root);
-        Self { fd, path: path.into(), root, direct: None, substitute: Mutex::new(None) }
+        Self {
+            lease: OnceLock::new(),
+            fd,
+            path: path.into(),
+            root,
+            direct: None,
+            substitute: Mutex::new(None),
+        }
     }
 
     pub(crate) fn direct(self, align: usize) -> Self {
@@ -95,6 +106,10 @@ impl File for OsFile {
         attrs::write(&self.fd, attrs).at("set the attributes of", &self.path)
     }
 
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        fchmod(&self.fd, Mode::from_raw_mode(mode)).at("set the mode of", &self.path)
+    }
+
     fn set_mtime(&self, time: Time) -> Result<()> {
         let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let last_modification = Timespec {
@@ -103,6 +118,14 @@ impl File for OsFile {
         };
         futimens(&self.fd, &Timestamps { last_access, last_modification })
             .at("set the time of", &self.path)
+    }
+
+    fn lease(&self) -> Result<bool> {
+        let leased = self.root.magic().and_then(|magic| Lease::take(&self.fd, magic));
+        Ok(match leased.at("lease", &self.path)? {
+            Some(lease) => self.lease.set(lease).is_ok(),
+            None => false,
+        })
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -221,6 +221,7 @@ mod tests {
                 mode: 0,
                 uid: 0,
                 gid: 0,
+                room: 0,
                 mount: 0,
                 frozen: false,
             })
@@ -241,7 +242,13 @@ mod tests {
         fn set_attrs(&self, _: &Attrs) -> Result<()> {
             unreachable!()
         }
+        fn set_mode(&self, _: u32) -> Result<()> {
+            unreachable!()
+        }
         fn set_mtime(&self, _: Time) -> Result<()> {
+            unreachable!()
+        }
+        fn lease(&self) -> Result<bool> {
             unreachable!()
         }
     }

@@ -138,6 +138,10 @@ impl Fs for Latched {
         self.inner.rename(from, to, how)
     }
 
+    fn check_dir(&self, dir: &str) -> Result<()> {
+        self.inner.check_dir(dir)
+    }
+
     fn unlink(&self, path: &str) -> Result<()> {
         self.latch.check("unlink", path)?;
         self.inner.unlink(path)
@@ -217,9 +221,18 @@ impl File for LatchedFile {
         self.inner.set_attrs(attrs)
     }
 
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        self.latch.check("set the mode of", &self.path)?;
+        self.inner.set_mode(mode)
+    }
+
     fn set_mtime(&self, time: Time) -> Result<()> {
         self.latch.check("set the time of", &self.path)?;
         self.inner.set_mtime(time)
+    }
+
+    fn lease(&self) -> Result<bool> {
+        self.inner.lease()
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -257,7 +270,17 @@ mod tests {
 
     fn stat() -> Stat {
         let stamp = crate::Stamp { dev: 0, ino: 0, size: 0, mtime: Time(0), ctime: Time(0) };
-        Stat { kind: Kind::File, stamp, nlink: 1, mode: 0, uid: 0, gid: 0, mount: 0, frozen: false }
+        Stat {
+            kind: Kind::File,
+            stamp,
+            nlink: 1,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            room: 0,
+            mount: 0,
+            frozen: false,
+        }
     }
 
     fn no_attrs() -> Attrs {
@@ -266,7 +289,7 @@ mod tests {
 
     impl Fs for Fake {
         fn facts(&self) -> Result<Facts> {
-            Ok(Facts { boot: String::new(), mount: None, network: None })
+            Ok(Facts { boot: String::new(), mount: None, network: None, leases: false })
         }
         fn now(&self) -> Time {
             Time(0)
@@ -297,6 +320,9 @@ mod tests {
         }
         fn rename(&self, _: &str, _: &str, _: Rename) -> Result<()> {
             self.note("rename");
+            Ok(())
+        }
+        fn check_dir(&self, _: &str) -> Result<()> {
             Ok(())
         }
         fn unlink(&self, _: &str) -> Result<()> {
@@ -347,9 +373,16 @@ mod tests {
             self.note("set_attrs");
             Ok(())
         }
+        fn set_mode(&self, _: u32) -> Result<()> {
+            self.note("set_mode");
+            Ok(())
+        }
         fn set_mtime(&self, _: Time) -> Result<()> {
             self.note("set_mtime");
             Ok(())
+        }
+        fn lease(&self) -> Result<bool> {
+            Ok(true)
         }
     }
 
@@ -374,6 +407,7 @@ mod tests {
             file.sync(SyncKind::Data),
             file.link("g"),
             file.set_attrs(&no_attrs()),
+            file.set_mode(0),
             file.set_mtime(Time(0)),
         ]
     }
@@ -383,14 +417,14 @@ mod tests {
         let (fake, fs) = latched();
         let file = fs.open("f", Access::Write).unwrap();
         assert!(changes(&fs, &*file).iter().all(Result::is_ok));
-        assert_eq!(fake.calls.lock().unwrap().len(), 14);
+        assert_eq!(fake.calls.lock().unwrap().len(), 15);
 
         fs.trip();
         assert!(fs.is_tripped() && fs.clone().is_tripped());
         for refused in changes(&fs, &*file) {
             assert!(refused.unwrap_err().is_latched());
         }
-        assert_eq!(fake.calls.lock().unwrap().len(), 14, "nothing reached the disk");
+        assert_eq!(fake.calls.lock().unwrap().len(), 15, "nothing reached the disk");
 
         file.read_at(&mut [0], 0).unwrap();
         file.stat().unwrap();

@@ -35,6 +35,7 @@ mod file;
 mod folder;
 mod io;
 mod latch;
+mod lease;
 mod listen;
 mod lock;
 mod open;

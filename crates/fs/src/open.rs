@@ -1,6 +1,8 @@
 //! Opening what is there, if it is an ordinary file.
 
 use std::io;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
@@ -8,12 +10,25 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::beneath::Root;
 
-/// Opens an existing ordinary file. Never waits: not for the other end of a pipe, not for a lease.
+/// How long to wait for a lease to be given back: a publisher has one for a few microseconds, unless it
+/// was stopped just then.
+const LEASE_TRIES: u32 = 40;
+const LEASE_PAUSE: Duration = Duration::from_micros(50);
+
+/// Opens an existing ordinary file. Never waits for the other end of a pipe, and for a lease not for long.
 pub(crate) fn ordinary(root: &Root, path: &str, access: OFlags) -> io::Result<OwnedFd> {
     let (dir, name) = root.entry(path)?;
     // NOCTTY: a terminal that somebody left in the tree must not become ours.
     let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match retry_on_intr(|| openat(&dir, name, flags, Mode::empty())) {
+    let mut tries = 0;
+    let opened = loop {
+        match retry_on_intr(|| openat(&dir, name, flags, Mode::empty())) {
+            Err(Errno::WOULDBLOCK) if tries < LEASE_TRIES => tries += 1,
+            opened => break opened,
+        }
+        thread::sleep(LEASE_PAUSE);
+    };
+    let file = match opened {
         // A socket, or a device without a driver.
         Err(Errno::NXIO | Errno::NODEV) => return Err(not_ordinary()),
         opened => opened?,

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags};
-use rustix::fs::{fsync, mkdirat, openat, renameat, renameat_with, statat, syncfs, unlinkat};
+use rustix::fs::{
+    accessat, fsync, mkdirat, openat, renameat, renameat_with, statat, syncfs, unlinkat,
+};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -144,6 +146,13 @@ impl Fs for OsFs {
         };
         let op = if how == Rename::Exchange { "exchange with" } else { "rename to" };
         renameat_with(from_dir, from_name, to_dir, to_name, flags).at(op, to)
+    }
+
+    fn check_dir(&self, dir: &str) -> Result<()> {
+        let opened = self.root.dir(dir).at("write to", dir)?;
+        let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        // As who we act, not as who we are.
+        accessat(opened, ".", wanted, AtFlags::EACCESS).at("write to", dir)
     }
 
     fn unlink(&self, path: &str) -> Result<()> {

@@ -73,6 +73,8 @@ pub struct Stat {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// How many bytes the blocks hold that it has on the disk.
+    pub room: u64,
     /// The mount that it lies on. A bind mount has the same device and another mount.
     pub mount: u64,
     /// Marked immutable or append-only, so that no rename can replace it.

@@ -52,6 +52,7 @@ fn convert(stat: &Statx) -> Stat {
         mode: u32::from(stat.stx_mode) & 0o7777,
         uid: stat.stx_uid,
         gid: stat.stx_gid,
+        room: stat.stx_blocks * 512,
         // Before Linux 5.8 nothing tells mounts apart; the device at least tells file systems apart.
         mount: if has_mount { stat.stx_mnt_id } else { dev },
         frozen: stat

@@ -25,7 +25,8 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// 32 hex digits that were never returned before.
     fn unique(&self) -> String;
 
-    /// Opens an existing file; never waits (a pipe, a lease), never creates.
+    /// Opens an existing file; never creates, and never waits: not for the other end of a pipe, and for
+    /// another's [lease](File::lease) a few milliseconds at most.
     fn open(&self, path: &str, access: Access) -> Result<Box<dyn File>>;
 
     /// Creates an ordinary file, mode 0600, open for reading and writing. The name must be free.
@@ -48,6 +49,9 @@ pub trait Fs: Send + Sync + fmt::Debug {
 
     /// Renames or exchanges; atomic for everybody who looks, durable once both parents are synced.
     fn rename(&self, from: &str, to: &str, how: Rename) -> Result<()>;
+
+    /// Whether names can be made, taken and given away in a directory: the error that it would be.
+    fn check_dir(&self, dir: &str) -> Result<()>;
 
     /// Removes the name of a file.
     fn unlink(&self, path: &str) -> Result<()>;
@@ -107,8 +111,21 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Sets the attributes; those that stand already are not written again. Changes ctime.
     fn set_attrs(&self, attrs: &Attrs) -> Result<()>;
 
+    /// Sets the permission bits alone. Changes ctime.
+    fn set_mode(&self, mode: u32) -> Result<()>;
+
     /// Sets the time of last modification.
     fn set_mtime(&self, time: Time) -> Result<()>;
+
+    /// Keeps everybody else from opening the file until this handle is dropped: who tries waits for
+    /// that, or is told that it [is leased](crate::FsError::is_leased).
+    ///
+    /// `false`: somebody has it open, or has a mapping of it. The handle must be open for writing.
+    ///
+    /// # Errors
+    /// Where this cannot be had: on a file system that would grant it and not keep it, and for a file
+    /// of another owner.
+    fn lease(&self) -> Result<bool>;
 
     /// The system's own handle, where there is one: for [`share_content`](crate::share_content).
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -136,6 +153,9 @@ pub struct Facts {
     pub mount: Option<u64>,
     /// The name of a network or shared file system, on which locks and syncs may not hold.
     pub network: Option<&'static str>,
+    /// Whether a [lease](File::lease) keeps others out. By the kind of the file system and never by trying:
+    /// some grant leases that keep out only those who come by the same path, or are on the same machine.
+    pub leases: bool,
 }
 
 /// How to open a file.

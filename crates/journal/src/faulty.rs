@@ -120,6 +120,9 @@ impl Fs for Faulty {
         self.call("rename to", to)?;
         self.inner.rename(from, to, how)
     }
+    fn check_dir(&self, dir: &str) -> Result<()> {
+        self.inner.check_dir(dir)
+    }
     fn unlink(&self, path: &str) -> Result<()> {
         self.call("unlink", path)?;
         self.inner.unlink(path)
@@ -197,7 +200,13 @@ impl File for FaultyFile {
     fn set_attrs(&self, attrs: &Attrs) -> Result<()> {
         self.inner.set_attrs(attrs)
     }
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        self.inner.set_mode(mode)
+    }
     fn set_mtime(&self, time: Time) -> Result<()> {
         self.inner.set_mtime(time)
+    }
+    fn lease(&self) -> Result<bool> {
+        self.inner.lease()
     }
 }

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use filepact_commit::{
-    Live, Mark, Opened, STAGE, Stamped, are_there, hash_part, is_before_own, is_torn,
+    Live, Mark, Opened, STAGE, Stamped, are_there, hash_part, is_before_own, is_earlier, is_torn,
     look_past_links, open_past_links, stage_body_path, stage_name_record,
 };
 use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of};
 use filepact_journal::{
-    Added, Append, Base, Body, Change, Hash, Hasher, Put, Reading, Scan, Segment, StateFile, Was,
-    Word, Words, load, scan,
+    Added, Append, Base, Body, Change, Hash, Put, Reading, Scan, Segment, StateFile, Word, Words,
+    load, scan,
 };
 
 use crate::{BodyAt, Facts, OnDisk, RecoveryError, Standing};
@@ -320,54 +320,4 @@ fn compare(
 
 fn begins_with(file: &dyn File, put: &Put) -> Result<bool, FsError> {
     Ok(file.stat()?.stamp.size >= put.len && hash_part(file, 0, put.len)? == put.hash)
-}
-
-/// Whether the file at `at` is a version that the path had before, as far back as the last
-/// checkpoint's, or what a power cut has made of one, or of the word itself.
-pub(crate) fn is_earlier(
-    fs: &dyn Fs,
-    at: &str,
-    (stat, hash): (&Stat, Hash),
-    word: &Word,
-) -> Result<bool, FsError> {
-    let is = |was: &Was| match was.hash {
-        Some(known) => hash == known,
-        None => {
-            (stat.stamp.size, stat.stamp.mtime, stat.stamp.ino) == (was.size, was.mtime, was.ino)
-        }
-    };
-    // Validation has found none of the versions there that are known: an edit, or one and what was added to
-    // it, which the words before this one have taken for what was there.
-    let is_edited = word.was().is_some_and(|was| was.hash.is_none() && was.ino == 0);
-    let (oldest, earlier) = match is_edited {
-        true => (None, &[][..]),
-        false => (word.oldest.as_ref(), &word.earlier[..]),
-    };
-    if word.was().is_some_and(is)
-        || oldest.is_some_and(is)
-        || earlier.iter().any(|said| said.hash() == Some(hash))
-        || is_zeros(stat.stamp.size, hash)
-    {
-        return Ok(true);
-    }
-    let file = fs.open(at, Access::Read)?;
-    for said in earlier.iter().chain([&word.said]) {
-        if is_torn(fs, &*file, said)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// An empty file, or nothing but zeros: what a power cut makes of a file that was never synced.
-fn is_zeros(size: u64, hash: Hash) -> bool {
-    let zeros = [0; 64 * 1024];
-    let mut hasher = Hasher::new();
-    let mut left = size;
-    while left > 0 {
-        let piece = left.min(zeros.len() as u64);
-        hasher.update(&zeros[..usize::try_from(piece).expect("at most 64 KiB")]);
-        left -= piece;
-    }
-    hasher.finish() == hash
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use filepact_commit::{
-    Mark, StageNames, View, WriterParts, create_layout, ensure_own, secure_rescued,
+    Mark, STAGE, StageNames, View, WriterParts, create_layout, ensure_own, secure_rescued,
     sweep_kept_alone,
 };
 use filepact_fs::{Fs, Latched};
@@ -102,6 +102,8 @@ fn recover(
     }
     let upto = journal.next_seq() - 1;
     if !planned.is_empty() {
+        // The spares that are gone stay so, once the journal need not know any more what they held.
+        fs.sync_dir(STAGE)?;
         let _ = journal.append(vec![RecordKind::Checkpoint { upto }], fs.now())?;
     }
     let known = run.known(&planned, upto)?;

@@ -1,16 +1,18 @@
 //! Carries a plan out, by the swaps that commits use; every step can be repeated.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use filepact_commit::{
-    Displaced, Dress, Holds, Known, Live, Rewritten, STAGE, StageNames, Staged, Stamped, Swap,
-    drop_staged, finish, hash_file, look_past_links, place, remove_document, rescue, restage,
-    rewrite, settle, settle_leftover, stage_edited, stage_name_record, sync_documents,
+    Displaced, Dress, Holds, Known, Live, Rewritten, STAGE, SpareWords, StageNames, Staged,
+    Stamped, Swap, drop_staged, finish, hash_file, is_earlier, look_past_links, place,
+    remove_document, rescue, restage, rewrite, settle, settle_leftover, spare_name_path,
+    stage_edited, stage_name_record, sync_documents,
 };
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
-use crate::inspect::{Inspected, is_earlier};
+use crate::inspect::Inspected;
 use crate::{Action, BodyAt, Displace, Inspection, Planned, RecoveryError, Report, Standing};
 
 /// What running a plan works with.
@@ -168,9 +170,17 @@ impl Run<'_> {
                 }
             }
         }
+        let spares = LazyCell::new(|| SpareWords::of(&self.inspection.scan));
         for entry in self.fs.list(STAGE)? {
             let Some(name) = entry.name.to_str() else { continue };
             let at = format!("{STAGE}/{name}");
+            if spare_name_path(name).is_some() {
+                match spares.settle(self.fs, name)? {
+                    None => report.swept += 1,
+                    Some(rescued) => report.rescued.push(rescued),
+                }
+                continue;
+            }
             let Some((seq, of)) = stage_name_record(name) else { continue };
             // A group that does not count never reached a swap, and before a checkpoint every swap
             // was settled: what is left of either is ours.

@@ -79,7 +79,8 @@ impl Fs for Actor {
         self.call("facts", "", Class::Look, |system, _| {
             let network = system.config.network;
             let mount = system.config.mount_ids.then_some(system.mount);
-            Ok(Facts { boot: system.boot_id(), mount, network })
+            let leases = system.config.leases;
+            Ok(Facts { boot: system.boot_id(), mount, network, leases })
         })
     }
 
@@ -97,6 +98,9 @@ impl Fs for Actor {
         let opened = self.call("open", path, Class::Look, |system, _| {
             system.room_for_handle(self.id)?;
             let (id, mount) = system.file(path)?;
+            if system.is_leased(id) {
+                return Err(errno::AGAIN);
+            }
             match access {
                 Access::ReadDevice if !system.config.read_device => return Err(errno::INVAL),
                 Access::Write | Access::Append if system.inode(id).frozen => {
@@ -159,6 +163,17 @@ impl Fs for Actor {
                 system.rename(from, to, how)
             });
         answer.map_err(|refusal| refusal.on("rename", to))
+    }
+
+    fn check_dir(&self, dir: &str) -> Result<()> {
+        self.call("check_dir", dir, Class::Look, |system, _| {
+            let (id, _) = system.dir(dir)?;
+            match system.config.read_only {
+                true => Err(errno::ROFS),
+                false if system.inode(id).frozen => Err(errno::PERM),
+                false => Ok(()),
+            }
+        })
     }
 
     fn unlink(&self, path: &str) -> Result<()> {
@@ -362,6 +377,19 @@ impl File for SimFile {
         )
     }
 
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        self.call(
+            "set_mode",
+            || format!(" {mode:o}"),
+            Class::Change,
+            |system, _| {
+                let attrs = Attrs { mode, ..system.inode(self.id).meta.live.attrs() };
+                system.set_attrs(self.id, &attrs);
+                Ok(())
+            },
+        )
+    }
+
     fn set_mtime(&self, time: Time) -> Result<()> {
         self.call(
             "set_mtime",
@@ -372,6 +400,13 @@ impl File for SimFile {
                 Ok(())
             },
         )
+    }
+
+    fn lease(&self) -> Result<bool> {
+        self.call("lease", String::new, Class::Lock, |system, _| {
+            self.must_write()?;
+            system.lease(self.handle.handle)
+        })
     }
 }
 

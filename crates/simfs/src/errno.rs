@@ -6,6 +6,7 @@ pub const NOENT: i32 = 2;
 pub const INTR: i32 = 4;
 pub const IO: i32 = 5;
 pub const BADF: i32 = 9;
+pub const AGAIN: i32 = 11;
 pub const ACCES: i32 = 13;
 pub const BUSY: i32 = 16;
 pub const EXIST: i32 = 17;

@@ -21,7 +21,7 @@ pub enum When {
     Matching {
         /// `open`, `create`, `create_unnamed`, `stat`, `list`, `make_dir`, `rename`, `unlink`,
         /// `remove_dir`, `sync_dir`, `sync_everything`, `lock`, `read`, `write`, `set_len`, `sync`, `link`,
-        /// `attrs`, `set_attrs`, `set_mtime`, `facts`; empty for all.
+        /// `attrs`, `set_attrs`, `set_mode`, `set_mtime`, `lease`, `check_dir`, `facts`; empty for all.
         op: &'static str,
         /// A part of the path, of either path for `rename`; empty for all. A handle has the path
         /// by which it was opened, and after a `link` that one.

@@ -203,6 +203,11 @@ impl SimFs {
         self.state().system.config.reuse_numbers = reuse;
     }
 
+    /// Whether leases are granted; they are at first.
+    pub fn set_leases(&self, granted: bool) {
+        self.state().system.config.leases = granted;
+    }
+
     /// Makes it a system that tells no unique id of a mount, as Linux before 6.8.
     pub fn set_mount_ids(&self, told: bool) {
         self.state().system.config.mount_ids = told;

@@ -14,6 +14,7 @@ use crate::errno;
 use crate::inode::{Id, Inode, ROOT};
 use crate::ledger::Ledgers;
 use crate::names::Names;
+use crate::page::PAGE;
 use crate::random::Random;
 use crate::step::{Entry, Name, Spot};
 
@@ -53,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) read_only: bool,
     /// The file system has given up: nothing that is pending becomes durable any more.
     pub(crate) gave_up: bool,
+    /// Whether the file system grants leases.
+    pub(crate) leases: bool,
     /// How many handles a process may have.
     pub(crate) handles: Option<usize>,
     pub(crate) network: Option<&'static str>,
@@ -68,6 +71,8 @@ pub(crate) struct Handle {
     pub(crate) actor: u64,
     pub(crate) id: Id,
     pub(crate) lock: Option<LockKind>,
+    /// Nobody else opens the file.
+    pub(crate) lease: bool,
 }
 
 /// Where a path leads.
@@ -97,6 +102,7 @@ impl System {
             reuse_numbers: true,
             read_only: false,
             gave_up: false,
+            leases: true,
             handles: None,
             network: None,
             mount_ids: true,
@@ -254,6 +260,7 @@ impl System {
             mode: meta.mode,
             uid: meta.uid,
             gid: meta.gid,
+            room: (inode.data.live.len() * PAGE) as u64,
             mount,
             frozen: inode.frozen,
         }
@@ -271,7 +278,7 @@ impl System {
     pub(crate) fn open_handle(&mut self, actor: u64, id: Id, lock: Option<LockKind>) -> u64 {
         let handle = self.next_handle;
         self.next_handle += 1;
-        self.handles.insert(handle, Handle { actor, id, lock });
+        self.handles.insert(handle, Handle { actor, id, lock, lease: false });
         self.inode_mut(id).opens += 1;
         handle
     }
@@ -302,6 +309,24 @@ impl System {
                     Some(LockKind::Exclusive) => true,
                 }
         })
+    }
+
+    /// Rule 11: nobody else has the file open, and from now on nobody opens it; `false` if somebody has.
+    pub(crate) fn lease(&mut self, handle: u64) -> Answer<bool> {
+        if !self.config.leases {
+            return Err(errno::OPNOTSUPP);
+        }
+        let Some(mut held) = self.handles.get(&handle).copied() else { return Err(errno::BADF) };
+        if self.inode(held.id).opens > 1 {
+            return Ok(false);
+        }
+        held.lease = true;
+        self.handles.insert(handle, held);
+        Ok(true)
+    }
+
+    pub(crate) fn is_leased(&self, id: Id) -> bool {
+        self.inode(id).opens > 0 && self.handles.iter().any(|(_, held)| held.id == id && held.lease)
     }
 
     pub(crate) fn new_inode(&mut self, kind: Kind, mode: u32) -> Id {

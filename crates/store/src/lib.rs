@@ -51,8 +51,9 @@
 //! - **A process may die at any step**: the others go on, and the next commit finishes what it left.
 //! - **Recovered on open**: [`Store::recovery_report`] says what was found and done.
 //! - **Nothing of anybody's is lost**: an edit that did not come through filepact is a conflict if
-//!   the transaction depends on it, and else is kept in `.filepact/rescued/` when it is displaced. (Not
-//!   one that is made later, through a file that was open before it was replaced.)
+//!   the transaction depends on it, and else is kept in `.filepact/rescued/` when it is displaced. (One
+//!   that is made later, through a file that was open before it was replaced, is kept as well, until the
+//!   next checkpoint.)
 //!
 //! # What can be watched
 //!

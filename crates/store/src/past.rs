@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::thread;
 
 use filepact_commit::{Agrees, Before, Known, Names, Pinned, View, list};
 use filepact_fs::{DocPath, File, Fs, Kind, Stamp};
@@ -16,7 +17,10 @@ use filepact_journal::{Hash, Hasher, Word};
 
 use crate::Error;
 use crate::content::Content;
-use crate::read::{FromWord, LiveFile, PATIENCE, TRIES, from_word, is_below, open_at};
+use crate::read::{
+    FromWord, LEASE_PAUSE, LiveFile, PATIENCE, TRIES, from_word, is_below, open_at,
+    open_unless_leased,
+};
 use crate::shared::Shared;
 use crate::snapshot::Seen;
 
@@ -98,7 +102,7 @@ impl Then<'_> {
     fn find(&self, path: &DocPath, tries: usize) -> Result<Found, Error> {
         let word = self.pinned.word(self.view, path)?;
         // Its size before the look into `kept/`: what is added after that look is not of the moment.
-        let live = open_at(self.fs, path)?;
+        let (live, is_leased) = open_unless_leased(self.fs, path)?;
         let kept = self.pinned.images.find(self.fs, self.view, path)?;
         match kept {
             Some(Before::Absent) => return Ok(Found::Absent),
@@ -110,6 +114,10 @@ impl Then<'_> {
                 return Ok(Found::Content(content, Some(file)));
             }
             None => {}
+        }
+        if is_leased && word.as_ref().is_none_or(|word| word.said.base.is_none()) {
+            thread::sleep(LEASE_PAUSE);
+            return Ok(Found::Again);
         }
         Ok(match (word, live) {
             (Some(word), live) => return self.in_flight(&word, live, tries),

@@ -9,6 +9,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use filepact_commit::{
     Listed, Lost, Observation, Opened, Seen, Stamped, View, list, open_document, stage_body_path,
@@ -25,6 +27,10 @@ pub(crate) const TRIES: usize = 10_000;
 /// How often a file may change under a reader before the last reading is taken: whoever writes a file
 /// in place at this rate never has a settled content to offer.
 pub(crate) const PATIENCE: usize = 16;
+
+/// How long to wait before the next look at a file that somebody has for himself. It is that of a
+/// publisher for microseconds; another program, such as a file server, gives it back when it is asked.
+pub(crate) const LEASE_PAUSE: Duration = Duration::from_micros(100);
 
 /// The bytes of a document, and what was observed; no bytes if it is absent.
 pub(crate) fn bytes(
@@ -68,12 +74,17 @@ fn observe(
     for _ in 0..TRIES {
         let before = view.follow()?;
         // Its size before the second look at `state`: what is added later is not of this moment.
-        let live = open_at(fs, path)?;
+        let (live, is_leased) = open_unless_leased(fs, path)?;
         view.follow()?;
         let found = view.find(path);
         let observed = |seen| Observation { at: found.at, seen };
         // An outside edit was at its path before it was written down.
         let outside = found.word.as_ref().is_some_and(Word::is_outside);
+        let is_of_word = found.word.as_ref().is_some_and(|word| word.said.base.is_some());
+        if is_leased && (found.seq <= before.published || outside || !is_of_word) {
+            thread::sleep(LEASE_PAUSE);
+            continue;
+        }
         let (content, from_live) =
             if found.seq <= before.published || outside && found.seq <= before.committed {
                 match live {
@@ -209,6 +220,19 @@ fn is_still_at(fs: &dyn Fs, path: &DocPath, live: Option<&LiveFile>) -> Result<b
     };
     let file = |stat: &Stat| (stat.stamp.dev, stat.stamp.ino);
     Ok(now.as_ref().map(file) == live.map(|live| file(&live.stat)))
+}
+
+/// As [`open_at`]; `true` says that a publisher has just put another file there, and has not let it go yet.
+///
+/// It may have been stopped there: what it brings is read from its word.
+pub(crate) fn open_unless_leased(
+    fs: &dyn Fs,
+    path: &DocPath,
+) -> Result<(Option<LiveFile>, bool), FsError> {
+    match open_at(fs, path) {
+        Err(error) if error.is_leased() => Ok((None, true)),
+        live => Ok((live?, false)),
+    }
 }
 
 /// The document's file; a link, a directory or something else holds no document.

@@ -84,6 +84,12 @@ pub fn families() -> Vec<Family> {
             make: |name, number| stories::moment::moment(name, pair(number)),
         },
         Family {
+            name: "spare",
+            about: "two transactions of a process that has spares, a checkpoint, and a third",
+            count: txns * txns,
+            make: |name, number| stories::spares::spare(name, pair(number)),
+        },
+        Family {
             name: "edit",
             about: "another program saves a document, and a transaction meets that",
             count: stories::edits::COUNT,

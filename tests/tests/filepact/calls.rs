@@ -22,14 +22,22 @@ fn a_commit_of_any_number_of_small_documents_costs_one_sync() {
     for documents in [1, 3, 10, 30] {
         let sim = prepared();
         let store = open(&sim);
-        commit(&sim, &store, documents, 1);
-        let calls = commit(&sim, &store, documents, 2);
+        // New documents, new inodes for them, and then there are spares.
+        for round in 1..4 {
+            commit(&sim, &store, documents, round);
+        }
+        let calls = commit(&sim, &store, documents, 4);
         let syncs: Vec<_> = calls.iter().filter(|call| call.starts_with("sync")).collect();
         assert_eq!(syncs.len(), 1, "{syncs:?}");
         assert!(syncs[0].starts_with("sync .filepact/journal/"), "{syncs:?}");
         assert_eq!(count(&calls, "write .filepact/journal/"), 1, "one write for the whole group");
         assert_eq!(count(&calls, "write .filepact/state"), 2, "committed, published");
         assert_eq!(count(&calls, "rename"), documents, "one exchange for each document");
+        // No inode is made, and none is let go.
+        for op in ["create", "link", "unlink"] {
+            assert_eq!(count(&calls, op), 0, "{op}: {calls:?}");
+        }
+        assert!(calls.len() <= 15 + 22 * documents, "{} calls: {calls:#?}", calls.len());
     }
 }
 

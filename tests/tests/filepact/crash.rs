@@ -70,6 +70,11 @@ fn what_a_dead_process_has_left_survives_crashes_on_every_file_system_sampled() 
 }
 
 #[test]
+fn bodies_in_spares_survive_crashes_on_every_file_system_sampled() {
+    assert_tried(&crash("spare", 1, &Profile::ALL, SAMPLED), 5_000, 1_000);
+}
+
+#[test]
 fn every_durability_keeps_its_promise_on_every_file_system_sampled() {
     assert_tried(&crash("files", 1, &Profile::ALL, SAMPLED), 5_000, 500);
     assert_tried(&crash("buffered", 3, &Profile::ALL, SAMPLED), 5_000, 500);

@@ -85,6 +85,8 @@ fn without_holder(state: &[u8]) -> Vec<u8> {
 fn stores_of_today_are_byte_for_byte_those_of_format_1() {
     for (name, make) in stores() {
         let mut made = make();
+        // Their names are new each time.
+        made.retain(|path, _| !path.contains("/stage/spare-"));
         let state = made.get_mut(".filepact/state").expect("every store has one");
         *state = without_holder(state);
         if std::env::var_os("FILEPACT_WRITE_FIXTURES").is_some() {

@@ -54,6 +54,8 @@ mod rescued;
 mod serial;
 /// All documents as of one moment.
 mod snapshots;
+/// The inodes that documents had before, and who still has them open.
+mod spares;
 /// Every call is counted, and something is done just before it.
 mod steps;
 /// What the tests on the simulated file system share.

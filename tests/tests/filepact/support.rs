@@ -70,8 +70,18 @@ pub(crate) fn mtime(sim: &SimFs, path: &str) -> Time {
     sim.stat(path).expect("it is there").stamp.mtime
 }
 
+/// What lies in `stage/`, but for the spares of whoever has the store open.
 pub(crate) fn staged(sim: &SimFs) -> Vec<String> {
-    sim.tree().into_keys().filter(|path| path.starts_with(".filepact/stage/")).collect()
+    let names = sim.tree().into_keys().filter(|path| path.starts_with(".filepact/stage/"));
+    names.filter(|path| !is_spare(path)).collect()
+}
+
+pub(crate) fn spares(sim: &SimFs) -> Vec<String> {
+    sim.tree().into_keys().filter(|path| is_spare(path)).collect()
+}
+
+fn is_spare(path: &str) -> bool {
+    path.starts_with(".filepact/stage/spare-")
 }
 
 /// The store's next opening is in the same boot, and does not believe it.

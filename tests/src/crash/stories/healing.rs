@@ -7,23 +7,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use filepact::Store;
 use filepact_simfs::SimFs;
 
+use crate::crash::stories::spares::make_spares;
 use crate::crash::story::{Expect, Scene, Story};
 use crate::crash::{open, options, prepared};
 use crate::history::{self, Tree, Txn};
 use crate::steps::Steps;
 
-/// So many stories have the same transactions, and differ in where the first process dies.
-pub const PLACES: usize = 16;
+/// So many stories have the same transactions, and differ in where the first process dies, and in whether
+/// it has spares by then.
+pub const PLACES: usize = 32;
 
 /// The process of the first transaction dies before one of the calls of its commit; the next one
 /// commits the second. Every moment of that.
 pub fn healing(name: String, txns: [Txn; 2], place: usize) -> Story {
-    let whole = Death::of(txns[0], usize::MAX);
+    let has_spares = place % 2 == 1;
+    let whole = Death::of(txns[0], has_spares, usize::MAX);
     let calls = whole.calls;
     // Spread over all calls, at other ones for other transactions.
     let at = 1 + (place * calls / PLACES + txns[1].0 as usize + txns[1].1 as usize) % calls;
-    let Death { sim, next, acknowledged: first, .. } = Death::of(txns[0], at);
-    let (before, after) = (history::before(), whole.tree);
+    let Death { sim, next, acknowledged: first, .. } = Death::of(txns[0], has_spares, at);
+    let (before, after) = (whole.before, whole.after);
 
     sim.record();
     // Only one of the two is there: what the next one reads says whether the first one counts.
@@ -54,8 +57,9 @@ pub fn healing(name: String, txns: [Txn; 2], place: usize) -> Story {
     let scenes = sim.recorded().into_iter().enumerate().map(scene).collect();
     let counts = if counts { "counts" } else { "is void" };
     let [first, second] = txns;
+    let spares = if has_spares { "with spares, " } else { "" };
     let text = format!(
-        "{first:?} dies before call {at} of {calls}, and {counts}; another process, {second:?}"
+        "{spares}{first:?} dies before call {at} of {calls}, and {counts}; another process, {second:?}"
     );
     Story { name, text, scenes, share: 1 }
 }
@@ -66,14 +70,16 @@ struct Death {
     next: Store,
     /// What the dead one has done since it had opened the store.
     calls: usize,
+    /// What was there.
+    before: Tree,
     /// What it wanted to leave.
-    tree: Tree,
+    after: Tree,
     /// It was told that it had, before it died.
     acknowledged: bool,
 }
 
 impl Death {
-    fn of(txn: Txn, at: usize) -> Self {
+    fn of(txn: Txn, has_spares: bool, at: usize) -> Self {
         let sim = prepared();
         let calls = Arc::new(AtomicUsize::new(0));
         let actor = sim.actor();
@@ -89,11 +95,15 @@ impl Death {
             options().open_with(steps).expect("it opens")
         };
         let next = open(&sim);
+        let mut before = history::before();
+        if has_spares {
+            make_spares(&store, &mut before);
+        }
         calls.store(0, Ordering::SeqCst);
-        let mut tree = history::before();
-        let acknowledged = history::run(&store, txn, 1, &mut tree).is_ok();
+        let mut after = before.clone();
+        let acknowledged = history::run(&store, txn, 1, &mut after).is_ok();
         let calls = calls.load(Ordering::SeqCst);
         drop(store);
-        Self { sim, next, calls, tree, acknowledged }
+        Self { sim, next, calls, before, after, acknowledged }
     }
 }

@@ -4,4 +4,5 @@ pub mod births;
 pub mod edits;
 pub mod healing;
 pub mod moment;
+pub mod spares;
 pub mod transactions;

@@ -1,0 +1,341 @@
+//! Spares: the inode that a document had before its last publish, kept in `stage/` for its next.
+//!
+//! To overwrite one in place costs a tenth of what a new file costs. Nobody sees it half written: a lease
+//! keeps everybody else from opening it until it is the document, and is only had while nobody has it
+//! open, or a mapping of it. Who still reads the old version keeps it; then the body goes into a new file.
+//!
+//! A handle remembers its own spares, with the stamp that each had when it was displaced. One that has
+//! another by then was saved late, by an editor that had kept the old version open: it goes to
+//! `rescued/`. While one is overwritten it has a permission bit that no document has, so that whoever finds
+//! half of a body, after our death, knows it for ours.
+//!
+//! All versions that a spare has ever held are in the journal since the last checkpoint: it is an inode that
+//! filepact has made since, for a body that the journal holds, and every checkpoint sweeps the spares. So
+//! whatever a death or a power cut has left of one shows whose it is ([`SpareWords`]); and so does the
+//! document that it has become.
+
+mod words;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use filepact_fs::{Access, Attrs, File, Fs, FsError, Kind, Rename, Stat, Time, write_all};
+
+pub use self::words::SpareWords;
+use crate::stage::{owner, stage_bytes};
+use crate::versions::SECTOR;
+use crate::writer::Inner;
+use crate::{
+    CommitError, Dress, Durability, Mark, Rescued, STAGE, StageNames, Staged, Writer, rescue,
+    spare_name_path, stage_body_path as in_stage,
+};
+
+/// The permission bit of a spare that is being overwritten: the sticky bit, which means nothing on an
+/// ordinary file. A document that has it never becomes a spare.
+const UNFINISHED: u32 = 0o1000;
+
+/// How many spares a handle has at most, and how many bytes of blocks.
+const MOST: usize = 1024;
+const MOST_BYTES: u64 = 32 * 1024 * 1024;
+/// How many that somebody has open it keeps in mind.
+const MOST_OPEN: usize = 64;
+
+/// The spares of a handle.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    by_path: HashMap<String, Spare>,
+    bytes: u64,
+    /// Displaced versions that somebody had open when they were wanted, or let go; longest ago first.
+    open: VecDeque<(String, Spare)>,
+    /// Whether a lease keeps others out here; without it there are no spares.
+    leases: bool,
+}
+
+/// A displaced version that nobody else knows.
+#[derive(Debug)]
+struct Spare {
+    at: String,
+    /// As it was displaced.
+    stat: Stat,
+}
+
+/// A small body for C8, which goes into a spare, or into a new file where that cannot be had.
+#[derive(Debug)]
+pub(crate) struct Refill {
+    pub(crate) bytes: Arc<[u8]>,
+    /// The document's.
+    pub(crate) attrs: Attrs,
+    pub(crate) time: Time,
+    /// For a new file: where it is made, and its name in `stage/`.
+    pub(crate) dir: String,
+    pub(crate) at: String,
+}
+
+/// A body that is ready to be swapped with its document.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Refilled {
+    pub(crate) staged: Staged,
+    /// Of a spare: dropped, it gives the lease back.
+    pub(crate) lease: Option<Box<dyn File>>,
+    /// The spare was somebody's edit.
+    pub(crate) rescued: Option<Rescued>,
+}
+
+/// What became of a spare that was wanted.
+enum Taken {
+    /// It is ours alone until the file is dropped.
+    Leased(Box<dyn File>),
+    /// Somebody has it open.
+    Open,
+    /// Somebody has saved it.
+    Edited,
+    /// It has another name, or none, or cannot be leased; as a spare it is of no use.
+    Useless,
+}
+
+impl Spares {
+    /// None yet; `leases` says whether there can be any.
+    pub(crate) fn new(leases: bool) -> Self {
+        Self { by_path: HashMap::new(), bytes: 0, open: VecDeque::new(), leases }
+    }
+
+    /// All of them; from now on there are none.
+    pub(crate) fn take(&mut self) -> Self {
+        let none = Self::new(self.leases);
+        std::mem::replace(self, none)
+    }
+
+    /// Whether there is one that has blocks for a body of this length. Only then does C5 not have to ask
+    /// for room.
+    pub(crate) fn has_room_for(&self, path: &str, len: u64) -> bool {
+        self.by_path.get(path).is_some_and(|spare| len <= spare.stat.room)
+    }
+
+    /// Writes a body into the spare of its document, or into a new file.
+    pub(crate) fn refill(
+        &mut self,
+        fs: &dyn Fs,
+        path: &str,
+        txn: u64,
+        refill: Refill,
+    ) -> Result<Refilled, FsError> {
+        let mut rescued = None;
+        if let Some(spare) = self.forget(path) {
+            match spare.take(fs)? {
+                Taken::Leased(file) => {
+                    let staged = spare.overwrite(&*file, &refill)?;
+                    return Ok(Refilled { staged, lease: Some(file), rescued });
+                }
+                Taken::Open if self.open.len() < MOST_OPEN => {
+                    self.open.push_back((path.to_owned(), spare));
+                }
+                Taken::Edited => rescued = Some(rescue(fs, &spare.at, path, txn)?),
+                Taken::Open | Taken::Useless => spare.unlink(fs)?,
+            }
+        }
+        let Refill { bytes, attrs, time, dir, at } = refill;
+        let dress = Dress { attrs: Some(&attrs), mode: None, ids: None, time };
+        let staged = stage_bytes(fs, &dir, &bytes, dress, at)?;
+        Ok(Refilled { staged, lease: None, rescued })
+    }
+
+    /// Keeps what was displaced to `at`, which is ours, for the next time, if it may become a spare; else
+    /// drops it, unless somebody has it open, who may yet save it.
+    pub(crate) fn keep(
+        &mut self,
+        fs: &dyn Fs,
+        names: &mut StageNames,
+        path: &str,
+        (at, stat): (String, Stat),
+        recycles: bool,
+    ) -> Result<(), FsError> {
+        let recycles = recycles && self.may_keep(path, &stat);
+        if !recycles && !self.may_be_open(fs, &at, &stat)? {
+            return fs.unlink(&at);
+        }
+        // Under a name that belongs to no record, at which nobody looks for what a swap has left.
+        let (at, stat) = match spare_name_path(&at) {
+            Some(_) => (at, stat),
+            None => {
+                let name = names.spare(path);
+                fs.rename(&at, &name, Rename::Replace)?;
+                // The rename has moved its ctime.
+                let Some(stat) = fs.stat(&name)? else { return Ok(()) };
+                (name, stat)
+            }
+        };
+        let spare = Spare { at, stat };
+        if recycles {
+            self.bytes += stat.room;
+            self.by_path.insert(path.to_owned(), spare);
+        } else {
+            self.open.push_back((path.to_owned(), spare));
+        }
+        Ok(())
+    }
+
+    /// One of those that somebody had open goes, if nobody has it open any more; an edit is rescued. What
+    /// cannot be let go now waits for the next time.
+    pub(crate) fn let_one_go(&mut self, fs: &dyn Fs, txn: u64) -> Option<Rescued> {
+        let (path, spare) = self.open.pop_front()?;
+        let gone = match spare.take(fs) {
+            Ok(Taken::Open) => None,
+            Ok(Taken::Edited) => rescue(fs, &spare.at, &path, txn).ok().map(Some),
+            Ok(Taken::Leased(_) | Taken::Useless) => spare.unlink(fs).ok().map(|()| None),
+            Err(_) => None,
+        };
+        if gone.is_none() {
+            self.open.push_back((path, spare));
+        }
+        gone.flatten()
+    }
+
+    fn may_keep(&self, path: &str, stat: &Stat) -> bool {
+        self.shows_edits(stat)
+            && stat.mode & UNFINISHED == 0
+            // No holes: what C5 counts on is there.
+            && stat.room >= stat.stamp.size
+            && !self.by_path.contains_key(path)
+            && self.by_path.len() < MOST
+            && self.bytes + stat.room <= MOST_BYTES
+    }
+
+    /// Whether somebody has a version open that is displaced.
+    fn may_be_open(&self, fs: &dyn Fs, at: &str, stat: &Stat) -> Result<bool, FsError> {
+        if !self.shows_edits(stat) || self.open.len() >= MOST_OPEN {
+            return Ok(false);
+        }
+        match fs.open(at, Access::Write) {
+            // Nothing is known of a file that we may not write.
+            Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+            file => Ok(matches!(file?.lease(), Ok(false))),
+        }
+    }
+
+    /// Whether it is displaced for good, and whatever is saved in it later shows.
+    fn shows_edits(&self, stat: &Stat) -> bool {
+        self.leases
+            && stat.kind == Kind::File
+            && stat.nlink == 1
+            // What is saved later, also within the tick of the swap, moves one of the two.
+            && stat.stamp.mtime != stat.stamp.ctime
+    }
+
+    fn forget(&mut self, path: &str) -> Option<Spare> {
+        let spare = self.by_path.remove(path)?;
+        self.bytes -= spare.stat.room;
+        Some(spare)
+    }
+}
+
+impl Spare {
+    fn take(&self, fs: &dyn Fs) -> Result<Taken, FsError> {
+        let file = match fs.open(&self.at, Access::Write) {
+            // Somebody else's checkpoint has swept it.
+            Err(error) if error.is_not_found() => return Ok(Taken::Useless),
+            Err(error) if error.is_leased() => return Ok(Taken::Open),
+            file => file?,
+        };
+        match file.lease() {
+            Ok(true) => {}
+            Ok(false) => return Ok(Taken::Open),
+            Err(_) => return Ok(self.without_lease(&file.stat()?)),
+        }
+        // Under the lease: nobody can save it any more.
+        let now = file.stat()?;
+        Ok(match now.stamp == self.stat.stamp {
+            true if now.nlink == 1 => Taken::Leased(file),
+            _ => self.without_lease(&now),
+        })
+    }
+
+    /// What it is, of no use as a spare. A further name that somebody gave it moves the ctime alone.
+    fn without_lease(&self, now: &Stat) -> Taken {
+        if now.stamp.same_body(&self.stat.stamp) { Taken::Useless } else { Taken::Edited }
+    }
+
+    /// The body, in place of what it holds. The file is leased.
+    fn overwrite(&self, file: &dyn File, refill: &Refill) -> Result<Staged, FsError> {
+        // The first to come and the last to go.
+        file.set_mode(self.stat.mode | UNFINISHED)?;
+        let (len, old) = (refill.bytes.len(), self.stat.stamp.size);
+        if (len as u64) < old {
+            // No sector is of two versions, not even before the rest is cut.
+            let rest = usize::try_from(old).unwrap_or(len).min(len.next_multiple_of(SECTOR));
+            let mut padded = Vec::with_capacity(rest);
+            padded.extend_from_slice(&refill.bytes);
+            padded.resize(rest, 0);
+            write_all(file, &padded, 0)?;
+            file.set_len(len as u64)?;
+        } else {
+            write_all(file, &refill.bytes, 0)?;
+        }
+        file.set_mtime(refill.time)?;
+        file.set_attrs(&refill.attrs)?;
+        let stat = file.stat()?;
+        Ok(Staged { at: self.at.clone(), stamp: stat.stamp, owner: owner(&stat) })
+    }
+
+    fn unlink(&self, fs: &dyn Fs) -> Result<(), FsError> {
+        match fs.unlink(&self.at) {
+            Err(error) if error.is_not_found() => Ok(()),
+            unlinked => unlinked,
+        }
+    }
+}
+
+impl Writer {
+    /// Bodies of which the last word is behind this are all in the journal when the next record of a
+    /// checkpoint is; those of documents whose last word is not behind it must not become spares.
+    pub(crate) fn recycles_above(&self, inner: &Inner) -> Result<u64, FsError> {
+        // With `Files` every body is synced before the commit point; with `Buffered` a power cut may take the
+        // records that say what is in a spare.
+        if self.limits.durability != Durability::Journal || !inner.spares.leases {
+            return Ok(u64::MAX);
+        }
+        match inner.covering {
+            Some(upto) => Ok(upto),
+            // Somebody else's checkpoint covers nobody knows how much.
+            None if Mark::is_any_set(&*self.fs)? => Ok(u64::MAX),
+            None => Ok(inner.journal.last_checkpoint()),
+        }
+    }
+
+    /// Drops spares: these, and all others that there were when a checkpoint began, and which nobody uses
+    /// any more. What somebody has saved is rescued.
+    ///
+    /// They stay gone, once the journal need not know any more what they held: a name that a power cut
+    /// brings back would pass for somebody's edit.
+    pub(crate) fn sweep_spares(&self, spares: Spares, names: &[String]) -> Result<(), CommitError> {
+        let fs = &*self.fs;
+        let txn = self.view.committed();
+        for (path, spare) in spares.by_path.into_iter().chain(spares.open) {
+            match spare.take(fs)? {
+                Taken::Edited => self.counters.rescue(&rescue(fs, &spare.at, &path, txn)?),
+                Taken::Leased(_) | Taken::Open | Taken::Useless => spare.unlink(fs)?,
+            }
+        }
+        self.settle_spares(names)?;
+        Ok(fs.sync_dir(STAGE)?)
+    }
+
+    /// Drops or rescues the spares among these names, which no handle uses, by what the journal says.
+    pub(crate) fn settle_spares(&self, names: &[String]) -> Result<(), CommitError> {
+        let fs = &*self.fs;
+        let mut words = None;
+        for name in names.iter().filter(|name| spare_name_path(name).is_some()) {
+            if fs.stat(&in_stage(name))?.is_none() {
+                continue;
+            }
+            let words = match &mut words {
+                Some(words) => words,
+                None => words.insert(SpareWords::of(&self.view.scan()?)),
+            };
+            let rescued = words.settle(fs, name)?;
+            rescued.iter().for_each(|edit| self.counters.rescue(edit));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! Whose is a spare that nobody remembers?
+
+use std::collections::HashMap;
+
+use filepact_fs::{Access, Fs, FsError, Kind};
+use filepact_journal::{Hash, Scan, Words};
+
+use super::UNFINISHED;
+use crate::versions::is_version;
+use crate::{Rescued, hash_file, rescue, spare_name_path, stage_body_path as in_stage};
+
+/// What the journal says since the last checkpoint, by the names of spares: all versions that any of
+/// them has held are there.
+#[derive(Debug)]
+pub struct SpareWords {
+    words: Words,
+    /// The path of each document by its hash.
+    paths: HashMap<String, String>,
+}
+
+impl SpareWords {
+    /// What the groups of the journal say.
+    pub fn of(scan: &Scan) -> Self {
+        let mut words = Words::default();
+        for group in scan.groups.iter().filter(|group| group.last > scan.checkpoint) {
+            words.apply(group);
+        }
+        words.clear_upto(scan.checkpoint);
+        let hash = |path: &str| Hash::of(path.as_bytes()).to_string();
+        let paths = words.iter().map(|(path, _)| (hash(path), path.to_owned())).collect();
+        Self { words, paths }
+    }
+
+    /// Drops a spare, if it is ours, else rescues it: somebody has saved it late, or an exchange that
+    /// nobody has settled has displaced an edit to it.
+    pub fn settle(&self, fs: &dyn Fs, name: &str) -> Result<Option<Rescued>, FsError> {
+        let at = in_stage(name);
+        let Some(stat) = fs.stat(&at)? else { return Ok(None) };
+        let path = spare_name_path(name).and_then(|hash| self.paths.get(hash));
+        let word = path.and_then(|path| self.words.get(path));
+        let is_ours = stat.kind == Kind::File
+            && (stat.mode & UNFINISHED != 0
+                || match word {
+                    Some(word) => is_version(fs, &at, (&stat, hash_at(fs, &at)?), word)?,
+                    None => false,
+                });
+        if is_ours {
+            return match fs.unlink(&at) {
+                // Whose it was has let it go just now.
+                Err(error) if error.is_not_found() => Ok(None),
+                unlinked => unlinked.map(|()| None),
+            };
+        }
+        let path = path.map_or(name, String::as_str);
+        rescue(fs, &at, path, word.map_or(0, |word| word.txn)).map(Some)
+    }
+}
+
+fn hash_at(fs: &dyn Fs, at: &str) -> Result<Hash, FsError> {
+    hash_file(&*fs.open(at, Access::Read)?)
+}

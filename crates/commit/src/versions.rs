@@ -1,0 +1,117 @@
+//! Is it a version of ours, or what a power cut has made of some?
+
+use filepact_fs::{Access, File, Fs, FsError, Stat, read_to_end};
+use filepact_journal::{Body, Hash, Hasher, Said, Was, Word};
+
+use crate::is_torn;
+
+/// The least part of a file that a disk writes whole, in bytes.
+pub(crate) const SECTOR: usize = 512;
+
+/// Whether the file at `at` is a version that the path had before, as far back as the last
+/// checkpoint's, or what a power cut has made of one, or of the word itself.
+pub fn is_earlier(
+    fs: &dyn Fs,
+    at: &str,
+    found: (&Stat, Hash),
+    word: &Word,
+) -> Result<bool, FsError> {
+    // Validation has found none of the versions there that are known: an edit, or one and what was added to
+    // it, which the words before this one have taken for what was there.
+    let is_edited = word.was().is_some_and(|was| was.hash.is_none() && was.ino == 0);
+    match is_edited {
+        true => is_one_of(fs, at, found, word, (None, &[])),
+        false => is_version(fs, at, found, word),
+    }
+}
+
+/// As [`is_earlier`], also where the word has found an edit: of a file that was displaced before.
+pub(crate) fn is_version(
+    fs: &dyn Fs,
+    at: &str,
+    found: (&Stat, Hash),
+    word: &Word,
+) -> Result<bool, FsError> {
+    is_one_of(fs, at, found, word, (word.oldest.as_ref(), &word.earlier))
+}
+
+fn is_one_of(
+    fs: &dyn Fs,
+    at: &str,
+    (stat, hash): (&Stat, Hash),
+    word: &Word,
+    (oldest, earlier): (Option<&Was>, &[Said]),
+) -> Result<bool, FsError> {
+    let is = |was: &Was| match was.hash {
+        Some(known) => hash == known,
+        None => {
+            (stat.stamp.size, stat.stamp.mtime, stat.stamp.ino) == (was.size, was.mtime, was.ino)
+        }
+    };
+    if word.was().is_some_and(is)
+        || oldest.is_some_and(is)
+        || earlier.iter().any(|said| said.hash() == Some(hash))
+        || is_zeros(stat.stamp.size, hash)
+    {
+        return Ok(true);
+    }
+    let file = fs.open(at, Access::Read)?;
+    let said = || earlier.iter().chain([&word.said]);
+    for said in said() {
+        if is_torn(fs, &*file, said)? {
+            return Ok(true);
+        }
+    }
+    is_mixed(&*file, said())
+}
+
+/// An empty file, or nothing but zeros: what a power cut makes of a file that was never synced.
+fn is_zeros(size: u64, hash: Hash) -> bool {
+    let zeros = [0; 64 * 1024];
+    let mut hasher = Hasher::new();
+    let mut left = size;
+    while left > 0 {
+        let piece = left.min(zeros.len() as u64);
+        hasher.update(&zeros[..usize::try_from(piece).expect("at most 64 KiB")]);
+        left -= piece;
+    }
+    hasher.finish() == hash
+}
+
+/// What a power cut makes of a spare that was overwritten: each sector is that of one of the versions that
+/// it has held, or a part of it, or was not written yet.
+fn is_mixed<'a>(
+    file: &dyn File,
+    versions: impl Iterator<Item = &'a Said>,
+) -> Result<bool, FsError> {
+    let versions: Vec<_> = versions.filter_map(bytes_of).collect();
+    let longest = versions.iter().map(Vec::len).max().unwrap_or_default();
+    if versions.len() < 2 || file.stat()?.stamp.size > longest as u64 {
+        return Ok(false);
+    }
+    let found = read_to_end(file)?;
+    let mut sectors = found.chunks(SECTOR).zip((0..).step_by(SECTOR));
+    Ok(sectors.all(|(sector, at)| {
+        versions.iter().any(|version| {
+            let ours = version.get(at..).unwrap_or_default().iter().map(Some);
+            let ours = ours.chain(std::iter::repeat(None));
+            sector.iter().zip(ours).all(|(byte, ours)| *byte == 0 || Some(byte) == ours)
+        })
+    }))
+}
+
+/// The bytes of a version that lies in the journal whole: no other is ever written over another.
+fn bytes_of(said: &Said) -> Option<Vec<u8>> {
+    let inline = |body: &'_ Body| match body {
+        Body::Inline(bytes) => Some(bytes.clone()),
+        Body::Staged(_) | Body::InPlace => None,
+    };
+    let mut bytes = inline(&said.put()?.body)?.to_vec();
+    for added in &said.appends {
+        if added.append.offset != bytes.len() as u64 {
+            return None;
+        }
+        bytes.extend_from_slice(&inline(&added.append.body)?);
+    }
+    Some(bytes)
+}
