@@ -1,0 +1,101 @@
+//! On what the figures were measured.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::Outcome;
+
+/// The machine, and the file system of the folder.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    bench: &'static str,
+    kernel: String,
+    cpu: String,
+    cores: usize,
+    filesystem: String,
+    device: String,
+    options: String,
+    dir: String,
+}
+
+/// Looks at the machine from this folder.
+pub(crate) fn look(folder: &Path) -> Outcome<Machine> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let folder = folder.canonicalize()?;
+    let mount = mount_of(&mounts, &folder).ok_or("the folder is on no mount that is known")?;
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    Ok(Machine {
+        bench: "machine",
+        kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        cpu: cpu.unwrap_or("unknown processor").to_owned(),
+        cores: std::thread::available_parallelism()?.get(),
+        filesystem: mount.kind.to_owned(),
+        device: mount.device.to_owned(),
+        options: mount.options.to_owned(),
+        dir: folder.parent().unwrap_or(&folder).display().to_string(),
+    })
+}
+
+impl Machine {
+    /// For a person, in one line.
+    pub(crate) fn line(&self) -> String {
+        let Self { kernel, cpu, cores, filesystem, device, options, dir, .. } = self;
+        format!("Linux {kernel}, {cores} x {cpu}; {filesystem} on {device} ({options}), in {dir}")
+    }
+
+    /// What a person has to know before believing any of it.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        match self.filesystem.as_str() {
+            "tmpfs" | "ramfs" => {
+                Some("this file system is memory, where a sync costs nothing: choose another --dir")
+            }
+            _ => None,
+        }
+    }
+}
+
+struct Mount<'a> {
+    kind: &'a str,
+    device: &'a str,
+    options: &'a str,
+}
+
+/// The mount that a folder lies on: the longest mount point above it, the last of several.
+fn mount_of<'a>(mounts: &'a str, folder: &Path) -> Option<Mount<'a>> {
+    let mut best: Option<(usize, Mount<'a>)> = None;
+    for line in mounts.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let mut right = right.split(' ');
+        let (Some(kind), Some(device), Some(options)) = (right.next(), right.next(), right.next())
+        else {
+            continue;
+        };
+        let Some(point) = left.split(' ').nth(4) else { continue };
+        let point = point.replace("\\040", " ");
+        let longest = best.as_ref().is_none_or(|(len, _)| point.len() >= *len);
+        if folder.starts_with(&point) && longest {
+            best = Some((point.len(), Mount { kind, device, options }));
+        }
+    }
+    best.map(|(_, mount)| mount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_lies_on_the_longest_mount_point_above_it() {
+        let mounts = "\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+23 22 0:21 / /tmp rw - tmpfs tmpfs rw,size=1g
+24 22 7:0 / /mnt/my\\040disk rw - xfs /dev/loop0 rw,noquota";
+        let kind = |folder: &str| mount_of(mounts, Path::new(folder)).map(|mount| mount.kind);
+        assert_eq!(kind("/tmp/a"), Some("tmpfs"));
+        assert_eq!(kind("/tmpfile"), Some("ext4"));
+        assert_eq!(kind("/mnt/my disk/a"), Some("xfs"));
+    }
+}
