@@ -53,7 +53,7 @@ impl Bench {
             _ => Size::Usual,
         };
         let pace = match size {
-            Size::Quick => Pace { rounds: args.rounds.min(2), seconds: args.seconds.min(0.002) },
+            Size::Quick => Pace { rounds: 1, seconds: args.seconds.min(0.002) },
             _ => Pace { rounds: args.rounds, seconds: args.seconds },
         };
         let scratch = Scratch::new_in(&parent)?;

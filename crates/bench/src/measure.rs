@@ -39,19 +39,22 @@ impl Pace {
 pub(crate) struct Turn {
     /// How long each operation took, in nanoseconds.
     pub(crate) nanos: Vec<u64>,
-    /// How long all of it took, in seconds, with what lies between operations.
+    /// So many of them ended within `seconds`: what a rate is made of.
+    pub(crate) ended: u64,
+    /// How long the turn was, with what lies between operations.
     pub(crate) seconds: f64,
     /// The most memory that the lane's own process ever had, in KiB.
     pub(crate) peak_kib: Option<u64>,
 }
 
 impl Turn {
-    /// Of several that worked at the same time: the rates add up.
+    /// Of several that worked at the same time.
     pub(crate) fn together(turns: Vec<Self>) -> Self {
-        let rate: f64 = turns.iter().map(|turn| turn.nanos.len() as f64 / turn.seconds).sum();
+        let seconds = turns.iter().map(|turn| turn.seconds).fold(0.0, f64::max);
+        let ended = turns.iter().map(|turn| turn.ended).sum();
         let peak_kib = turns.iter().filter_map(|turn| turn.peak_kib).max();
-        let nanos: Vec<u64> = turns.into_iter().flat_map(|turn| turn.nanos).collect();
-        Self { seconds: nanos.len() as f64 / rate, nanos, peak_kib }
+        let nanos = turns.into_iter().flat_map(|turn| turn.nanos).collect();
+        Self { nanos, ended, seconds, peak_kib }
     }
 }
 
@@ -76,6 +79,7 @@ pub(crate) struct Measured {
     pub(crate) system: Kind,
     /// Sorted.
     nanos: Vec<u64>,
+    ended: u64,
     seconds: f64,
     /// The most memory that its own process ever had, in KiB.
     pub(crate) peak_kib: Option<u64>,
@@ -84,10 +88,11 @@ pub(crate) struct Measured {
 impl Measured {
     fn new(system: Kind, turns: Vec<Turn>) -> Self {
         let seconds = turns.iter().map(|turn| turn.seconds).sum();
+        let ended = turns.iter().map(|turn| turn.ended).sum();
         let peak_kib = turns.iter().filter_map(|turn| turn.peak_kib).max();
         let mut nanos: Vec<u64> = turns.into_iter().flat_map(|turn| turn.nanos).collect();
         nanos.sort_unstable();
-        Self { system, nanos, seconds, peak_kib }
+        Self { system, nanos, ended, seconds, peak_kib }
     }
 
     /// How many operations were measured.
@@ -107,7 +112,7 @@ impl Measured {
 
     /// Operations a second, of all threads and processes together.
     pub(crate) fn per_second(&self) -> f64 {
-        self.nanos.len() as f64 / self.seconds
+        self.ended as f64 / self.seconds
     }
 
     /// The smallest value that at least this share of all values does not exceed.
@@ -153,19 +158,38 @@ pub(crate) fn repeat(
     mut operation: impl FnMut() -> Outcome<Duration>,
 ) -> Outcome<Turn> {
     operation()?;
-    let mut nanos = Vec::new();
+    let mut turn = Turn::default();
     let began = Instant::now();
-    while nanos.is_empty() || began.elapsed() < budget {
-        nanos.push(operation()?.as_nanos() as u64);
+    while turn.nanos.is_empty() || began.elapsed() < budget {
+        turn.nanos.push(operation()?.as_nanos() as u64);
     }
-    Ok(Turn { nanos, seconds: began.elapsed().as_secs_f64(), peak_kib: None })
+    turn.ended = turn.nanos.len() as u64;
+    turn.seconds = began.elapsed().as_secs_f64();
+    Ok(turn)
+}
+
+/// The same beside others, which began at the same moment.
+///
+/// Everything is counted from then on. Who does not get through until late, because others are always
+/// faster, has not ended much in the time of all: a clock of its own would hide that.
+pub(crate) fn repeat_beside(
+    began: Instant,
+    budget: Duration,
+    mut operation: impl FnMut() -> Outcome<Duration>,
+) -> Outcome<Turn> {
+    let mut turn = Turn { seconds: budget.as_secs_f64(), ..Turn::default() };
+    while turn.nanos.is_empty() || began.elapsed() < budget {
+        turn.nanos.push(operation()?.as_nanos() as u64);
+        turn.ended += u64::from(began.elapsed() <= budget);
+    }
+    Ok(turn)
 }
 
 /// A single operation, with no other before it: where one is a turn's work.
 pub(crate) fn once(mut operation: impl FnMut() -> Outcome<Duration>) -> Outcome<Turn> {
     let took = operation()?;
     let nanos = vec![took.as_nanos() as u64];
-    Ok(Turn { nanos, seconds: took.as_secs_f64(), peak_kib: None })
+    Ok(Turn { nanos, ended: 1, seconds: took.as_secs_f64(), peak_kib: None })
 }
 
 /// How long this takes.
@@ -180,7 +204,8 @@ mod tests {
     use super::*;
 
     fn measured(nanos: &[u64]) -> Measured {
-        let turn = Turn { nanos: nanos.to_vec(), seconds: 2.0, peak_kib: None };
+        let ended = nanos.len() as u64;
+        let turn = Turn { nanos: nanos.to_vec(), ended, seconds: 2.0, peak_kib: None };
         Measured::new(Kind::Floor, vec![turn])
     }
 
@@ -201,6 +226,14 @@ mod tests {
             Ok(Duration::from_nanos(runs))
         });
         assert_eq!(turn.unwrap().nanos, [2]);
+    }
+
+    #[test]
+    fn who_works_beside_others_is_measured_by_the_clock_of_all() {
+        let began = Instant::now() - Duration::from_secs(2);
+        let turn = repeat_beside(began, Duration::from_secs(1), || Ok(Duration::from_secs(2)));
+        let turn = turn.unwrap();
+        assert_eq!((turn.nanos.len(), turn.ended, turn.seconds), (1, 0, 1.0));
     }
 
     #[test]

@@ -7,14 +7,14 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filepact::Store;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 use crate::benches::writer::{Documents, Writer};
-use crate::measure::{Turn, once, repeat, timed};
+use crate::measure::{Turn, once, repeat_beside, timed};
 use crate::systems::{Kind, Sharing};
 
 /// The first argument of a worker; the second is its task.
@@ -40,7 +40,7 @@ pub(crate) fn work(task: &str) -> Outcome {
             let system = system.open(&folder, sharing)?;
             let mut writer = Writer::new(system.client()?, documents);
             writer.write_missing()?;
-            serve(|budget| repeat(budget, || writer.commit()))?;
+            serve(|budget| repeat_beside(Instant::now(), budget, || writer.commit()))?;
             drop(writer);
             system.close()
         }
@@ -90,14 +90,8 @@ pub(crate) fn work(task: &str) -> Outcome {
 }
 
 fn count(writer: &mut Writer, times: u64) -> Outcome<Turn> {
-    let mut nanos = Vec::new();
-    let took = timed(|| {
-        for _ in 0..times {
-            nanos.push(writer.update()?.as_nanos() as u64);
-        }
-        Ok(())
-    })?;
-    Ok(Turn { nanos, seconds: took.as_secs_f64(), peak_kib: None })
+    let nanos = (0..times).map(|_| Ok(writer.update()?.as_nanos() as u64));
+    Ok(Turn { nanos: nanos.collect::<Outcome<_>>()?, ended: times, ..Turn::default() })
 }
 
 /// Writes documents 0 to `all`, as many in a transaction as `documents` says.

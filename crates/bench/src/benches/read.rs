@@ -14,10 +14,9 @@ use crate::document::{Document, path};
 use crate::measure::{Lane, in_turns, repeat, timed};
 use crate::report::Case;
 use crate::systems::{Kind, Sharing};
+use crate::worker::write_all;
 
 const BYTES: usize = 1024;
-/// Documents that are there.
-const DOCUMENTS: u64 = 1000;
 
 pub(super) fn run(bench: &mut Bench) -> Outcome {
     documents(bench, "one", 1)?;
@@ -27,9 +26,10 @@ pub(super) fn run(bench: &mut Bench) -> Outcome {
     }
     let folder = bench.scratch.fresh("snapshots")?;
     let store = Store::open(folder)?;
-    fill(&store)?;
-    snapshots(bench, &store)?;
-    pinned(bench, &store)?;
+    let there = bench.sized(100, 1000, 1000);
+    write_all(&store, Documents::new(100, BYTES), there, 1)?;
+    snapshots(bench, &store, there)?;
+    pinned(bench, &store, there)?;
     store.close()?;
     bench.scratch.clear("snapshots")
 }
@@ -80,12 +80,8 @@ fn documents(bench: &mut Bench, name: &'static str, docs: u64) -> Outcome {
     Ok(())
 }
 
-fn fill(store: &Store) -> Outcome {
-    crate::worker::write_all(store, Documents::new(100, BYTES), DOCUMENTS, 1)
-}
-
 /// Taking a snapshot; and reading from it a document that has been replaced since.
-fn snapshots(bench: &mut Bench, store: &Store) -> Outcome {
+fn snapshots(bench: &mut Bench, store: &Store, there: u64) -> Outcome {
     let take = |budget| {
         repeat(budget, || {
             timed(|| {
@@ -102,7 +98,7 @@ fn snapshots(bench: &mut Bench, store: &Store) -> Outcome {
     let mut number = 1;
     let mut one = move |later| -> Outcome<Duration> {
         number += 1;
-        let changed = Documents { first: number % DOCUMENTS, ..Documents::new(1, BYTES) };
+        let changed = Documents { first: number % there, ..Documents::new(1, BYTES) };
         let snapshot = store.snapshot()?;
         let put = changed.puts(number).remove(0);
         store.transact(|tx| tx.write_bytes(&put.path, put.body.as_slice()))?;
@@ -118,7 +114,7 @@ fn snapshots(bench: &mut Bench, store: &Store) -> Outcome {
     let mut index = 0;
     let lane = Lane::new(Kind::Filepact, |budget| {
         repeat(budget, || {
-            index = (index + 1) % DOCUMENTS;
+            index = (index + 1) % there;
             let path = path(index);
             timed(|| Ok(snapshot.read::<Document>(&path)?))
         })
@@ -129,9 +125,9 @@ fn snapshots(bench: &mut Bench, store: &Store) -> Outcome {
 
 /// Commits of ten documents among a thousand. A snapshot that is held for a turn costs most in the
 /// first commits, in which each document is replaced for the first time since.
-fn pinned(bench: &mut Bench, store: &Store) -> Outcome {
+fn pinned(bench: &mut Bench, store: &Store, there: u64) -> Outcome {
     let writer = || -> Outcome<Writer> {
-        let documents = Documents { among: Some(DOCUMENTS), ..Documents::new(10, BYTES) };
+        let documents = Documents { among: Some(there), ..Documents::new(10, BYTES) };
         Ok(Writer::new(Kind::client_of(store), documents))
     };
     let (mut free, mut beside) = (writer()?, writer()?);

@@ -4,17 +4,19 @@
 //! they must have been changed as often as there were transactions.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::writer::{Documents, Writer};
 use crate::Outcome;
 use crate::bench::{Bench, Opened};
-use crate::measure::{Lane, Turn, repeat};
+use crate::measure::{Lane, Turn, repeat_beside};
 use crate::report::Case;
 use crate::systems::{Kind, Sharing};
 
 const DOCS: u64 = 2;
 const BYTES: usize = 1024;
+/// Long turns: a thread may wait for long until it gets through.
+const TURNS: u32 = 5;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {
@@ -52,7 +54,7 @@ fn measure(bench: &mut Bench, which: Which, threads: u64) -> Outcome {
         ..Case::default()
     };
     let lanes = lanes.collect();
-    bench.measure(&case, bench.pace, lanes)?;
+    bench.measure(&case, bench.pace.at_most(TURNS), lanes)?;
     for (kind, crew) in crews {
         if kind.keeps() {
             check(crew, which).map_err(|error| format!("{}: {error}", kind.name()))?;
@@ -75,8 +77,10 @@ fn crew(opened: &Opened, which: Which, threads: u64) -> Outcome<Vec<Writer>> {
 }
 
 fn turn(crew: &mut [Writer], budget: Duration, update: bool) -> Outcome<Turn> {
+    let began = Instant::now();
     let work = |writer: &mut Writer| {
-        repeat(budget, || if update { writer.update() } else { writer.commit() })
+        let one = || if update { writer.update() } else { writer.commit() };
+        repeat_beside(began, budget, one)
     };
     let turns: Outcome<Vec<Turn>> = thread::scope(|scope| {
         let threads: Vec<_> =
