@@ -14,6 +14,8 @@ Examples:
   cargo run --release -p filepact-bench -- commit --dir /mnt/xfs --plot docs/plots
   cargo run --release -p filepact-bench -- recover --full    # a journal of 1 GiB
 
+A run that is killed leaves its folder behind: `filepact-bench-*`.
+
 Exit codes: 0 done; 1 something failed, or a count was wrong; 2 usage.";
 
 /// Measures filepact and its peers side by side: each system has its turn in every round.

@@ -15,6 +15,9 @@ pub(crate) struct Machine {
     cpu: String,
     cores: usize,
     filesystem: String,
+    /// Of ext4 alone, which is another file system without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<bool>,
     device: String,
     options: String,
     dir: String,
@@ -33,6 +36,7 @@ pub(crate) fn look(folder: &Path) -> Outcome<Machine> {
         cpu: cpu.unwrap_or("unknown processor").to_owned(),
         cores: std::thread::available_parallelism()?.get(),
         filesystem: mount.kind.to_owned(),
+        journal: journal_of(&mount),
         device: mount.device.to_owned(),
         options: mount.options.to_owned(),
         dir: folder.parent().unwrap_or(&folder).display().to_string(),
@@ -43,7 +47,10 @@ impl Machine {
     /// For a person, in one line.
     pub(crate) fn line(&self) -> String {
         let Self { kernel, cpu, cores, filesystem, device, options, dir, .. } = self;
-        format!("Linux {kernel}, {cores} x {cpu}; {filesystem} on {device} ({options}), in {dir}")
+        let without = if self.journal == Some(false) { " without a journal" } else { "" };
+        format!(
+            "Linux {kernel}, {cores} x {cpu}; {filesystem}{without} on {device} ({options}), in {dir}"
+        )
     }
 
     /// What a person has to know before believing any of it.
@@ -52,12 +59,29 @@ impl Machine {
             "tmpfs" | "ramfs" => {
                 Some("this file system is memory, where a sync costs nothing: choose another --dir")
             }
+            _ if self.journal == Some(false) => Some(
+                "this ext4 has no journal, as hardly any other has: new files and renames cost \
+                 something else than elsewhere",
+            ),
             _ => None,
         }
     }
 }
 
+/// Whether an ext4 has a journal; nothing else is asked.
+fn journal_of(mount: &Mount<'_>) -> Option<bool> {
+    if mount.kind != "ext4" {
+        return None;
+    }
+    let device = fs::read_link(format!("/sys/dev/block/{}", mount.number)).ok()?;
+    let prefix = format!("{}-", device.file_name()?.to_str()?);
+    let mut journals = fs::read_dir("/proc/fs/jbd2").ok()?.flatten();
+    Some(journals.any(|journal| journal.file_name().to_string_lossy().starts_with(&prefix)))
+}
+
 struct Mount<'a> {
+    /// Major and minor.
+    number: &'a str,
     kind: &'a str,
     device: &'a str,
     options: &'a str,
@@ -73,11 +97,12 @@ fn mount_of<'a>(mounts: &'a str, folder: &Path) -> Option<Mount<'a>> {
         else {
             continue;
         };
-        let Some(point) = left.split(' ').nth(4) else { continue };
+        let mut left = left.split(' ').skip(2);
+        let (Some(number), Some(point)) = (left.next(), left.nth(1)) else { continue };
         let point = point.replace("\\040", " ");
         let longest = best.as_ref().is_none_or(|(len, _)| point.len() >= *len);
         if folder.starts_with(&point) && longest {
-            best = Some((point.len(), Mount { kind, device, options }));
+            best = Some((point.len(), Mount { number, kind, device, options }));
         }
     }
     best.map(|(_, mount)| mount)
@@ -93,9 +118,11 @@ mod tests {
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 23 22 0:21 / /tmp rw - tmpfs tmpfs rw,size=1g
 24 22 7:0 / /mnt/my\\040disk rw - xfs /dev/loop0 rw,noquota";
-        let kind = |folder: &str| mount_of(mounts, Path::new(folder)).map(|mount| mount.kind);
-        assert_eq!(kind("/tmp/a"), Some("tmpfs"));
-        assert_eq!(kind("/tmpfile"), Some("ext4"));
-        assert_eq!(kind("/mnt/my disk/a"), Some("xfs"));
+        let mount = |folder: &str| mount_of(mounts, Path::new(folder)).unwrap();
+        let kind = |folder: &str| mount(folder).kind;
+        assert_eq!(kind("/tmp/a"), "tmpfs");
+        assert_eq!(kind("/tmpfile"), "ext4");
+        assert_eq!(kind("/mnt/my disk/a"), "xfs");
+        assert_eq!(mount("/mnt/my disk/a").number, "7:0");
     }
 }

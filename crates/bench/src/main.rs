@@ -54,6 +54,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Outcome {
+    if let Some(folder) = &args.plot {
+        plot::prepare(folder, args)?;
+    }
     let mut bench = Bench::new(args)?;
     bench.report.machine(&machine::look(bench.folder())?)?;
     for name in args.bench.each() {

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::Outcome;
+use crate::args::{Args, Name};
 use crate::report::Row;
+use crate::systems::Kind;
 
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 150.0;
@@ -17,19 +19,28 @@ const TOP: f64 = 44.0;
 const BAR: f64 = 18.0;
 const STEP: f64 = 26.0;
 
-/// Writes the charts of all cases of `commit` into the folder, which is made where it is missing.
+/// Makes the folder, before hours are spent; an error if there will be nothing to plot.
+pub(crate) fn prepare(folder: &Path, args: &Args) -> Outcome {
+    if !args.bench.each().any(|name| name == Name::Commit) {
+        return Err("--plot is for `commit` and `all`".into());
+    }
+    if !(args.systems.is_empty() || args.systems.contains(&Kind::Floor)) {
+        return Err("--plot shows ratios to the floor: it needs `floor` among the systems".into());
+    }
+    let failed = |error| format!("cannot make {}: {error}", folder.display());
+    Ok(fs::create_dir_all(folder).map_err(failed)?)
+}
+
+/// Writes the charts of all cases of `commit` into the folder.
 pub(crate) fn write(folder: &Path, rows: &[Row]) -> Outcome {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.case.bench == "commit").collect();
     let charts = rows.chunk_by(|a, b| size(a) == size(b));
-    if !rows.iter().any(|row| row.per_floor.is_some()) {
-        return Err("there is nothing to plot: it takes `commit`, with `floor`".into());
-    }
-    let failed = |error| format!("cannot write plots into {}: {error}", folder.display());
-    fs::create_dir_all(folder).map_err(failed)?;
     for rows in charts {
         let (docs, bytes) = size(rows[0]);
         let name = format!("commit-{docs}x{}.svg", words(bytes).replace(' ', ""));
-        fs::write(folder.join(name), chart(rows)).map_err(failed)?;
+        let path = folder.join(name);
+        let failed = |error| format!("cannot write {}: {error}", path.display());
+        fs::write(&path, chart(rows)).map_err(failed)?;
     }
     Ok(())
 }

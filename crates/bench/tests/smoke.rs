@@ -62,6 +62,16 @@ fn a_table_begins_with_the_machine() {
 }
 
 #[test]
+fn plots_are_written_where_they_were_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let plots = folder.path().join("plots");
+    let path = plots.to_str().expect("it is UTF-8");
+    rows(&["commit", "--quick", "--json", "--systems", "floor,filepact", "--plot", path]);
+    let names = std::fs::read_dir(plots).expect("the folder was made").count();
+    assert_eq!(names, 3, "one for each case");
+}
+
+#[test]
 fn mistakes_are_told_without_a_panic() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&[], 2, "Usage"),
@@ -70,6 +80,9 @@ fn mistakes_are_told_without_a_panic() {
         (&["commit", "--rounds", "0"], 2, "--rounds"),
         (&["commit", "--seconds", "0"], 2, "seconds"),
         (&["commit", "--dir", "/nowhere/at/all"], 1, "/nowhere/at/all"),
+        (&["read", "--plot", "plots"], 1, "--plot"),
+        (&["commit", "--plot", "plots", "--systems", "sqlite"], 1, "floor"),
+        (&["commit", "--quick", "--plot", "/proc/plots"], 1, "/proc/plots"),
         (&["counter", "--quick", "--systems", "naive"], 1, "counter"),
         (&["worker", "{}"], 1, "filepact-bench:"),
     ];
