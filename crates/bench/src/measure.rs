@@ -110,6 +110,11 @@ impl Measured {
         self.quantile_us(0.99)
     }
 
+    /// The slowest one, in microseconds.
+    pub(crate) fn max_us(&self) -> f64 {
+        self.quantile_us(1.0)
+    }
+
     /// Operations a second, of all threads and processes together.
     pub(crate) fn per_second(&self) -> f64 {
         self.ended as f64 / self.seconds

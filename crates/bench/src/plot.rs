@@ -126,6 +126,7 @@ mod tests {
             count: 1,
             median_us: 1.0,
             p99_us: 1.0,
+            max_us: 1.0,
             per_floor: Some(per_floor),
             per_second: None,
             mib_per_second: None,

@@ -53,6 +53,8 @@ pub(crate) struct Row {
     pub(crate) median_us: f64,
     /// 99 of 100 took at most this, in microseconds.
     pub(crate) p99_us: f64,
+    /// The slowest one, in microseconds: who waits for a lock may wait for long.
+    pub(crate) max_us: f64,
     /// `median_us` by that of the floor in the same case and run.
     pub(crate) per_floor: Option<f64>,
     /// Operations of all threads and processes together.
@@ -76,6 +78,7 @@ impl Row {
             count: measured.count(),
             median_us: round(median_us, 3),
             p99_us: round(measured.p99_us(), 3),
+            max_us: round(measured.max_us(), 3),
             per_floor: floor.map(|floor| round(median_us / floor, 3)),
             per_second: case.rate.then(|| round(measured.per_second(), 1)),
             mib_per_second: case.moves.map(|bytes| round(moved(bytes), 1)),
@@ -169,6 +172,7 @@ const COLUMNS: &[Column] = &[
     ("system", |row| Some(row.system.to_owned())),
     ("median us", |row| Some(number(row.median_us))),
     ("p99 us", |row| Some(number(row.p99_us))),
+    ("max us", |row| Some(number(row.max_us))),
     ("x floor", |row| row.per_floor.map(|ratio| format!("{ratio:.2}"))),
     ("a second", |row| row.per_second.map(number)),
     ("MiB/s", |row| row.mib_per_second.map(number)),
@@ -226,6 +230,7 @@ mod tests {
             count: 100,
             median_us: 150.04,
             p99_us: 1234.5,
+            max_us: 5000.0,
             per_floor,
             per_second: None,
             mib_per_second: None,
@@ -236,7 +241,7 @@ mod tests {
     #[test]
     fn a_json_line_has_the_fields_that_are_promised() {
         let json = serde_json::to_string(&row("sqlite", Some(1.5))).unwrap();
-        let expected = r#"{"bench":"commit","docs":10,"bytes":1024,"threads":1,"system":"sqlite","count":100,"median_us":150.04,"p99_us":1234.5,"per_floor":1.5}"#;
+        let expected = r#"{"bench":"commit","docs":10,"bytes":1024,"threads":1,"system":"sqlite","count":100,"median_us":150.04,"p99_us":1234.5,"max_us":5000.0,"per_floor":1.5}"#;
         assert_eq!(json, expected);
     }
 
@@ -244,10 +249,10 @@ mod tests {
     fn a_table_leaves_out_the_columns_in_which_nothing_stands() {
         let table = table(&[row("floor", Some(1.0)), row("sqlite", None)]).to_string();
         let expected = "\
-| docs | bytes | system | median us | p99 us | x floor | count |
-|------|-------|--------|-----------|--------|---------|-------|
-|   10 |  1024 | floor  |       150 |   1234 |    1.00 |   100 |
-|   10 |  1024 | sqlite |       150 |   1234 |         |   100 |";
+| docs | bytes | system | median us | p99 us | max us | x floor | count |
+|------|-------|--------|-----------|--------|--------|---------|-------|
+|   10 |  1024 | floor  |       150 |   1234 |   5000 |    1.00 |   100 |
+|   10 |  1024 | sqlite |       150 |   1234 |   5000 |         |   100 |";
         assert_eq!(table, expected);
     }
 }
