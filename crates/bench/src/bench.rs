@@ -53,8 +53,8 @@ impl Bench {
             _ => Size::Usual,
         };
         let pace = match size {
-            Size::Quick => Pace { rounds: 1, seconds: args.seconds.min(0.002) },
-            _ => Pace { rounds: args.rounds, seconds: args.seconds },
+            Size::Quick => Pace { rounds: 1, seconds: args.seconds.min(0.002), settles: false },
+            _ => Pace { rounds: args.rounds, seconds: args.seconds, settles: true },
         };
         let scratch = Scratch::new_in(&parent)?;
         Ok(Self { scratch, report: Report::new(args.json), pace, size, systems })

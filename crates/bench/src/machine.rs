@@ -14,6 +14,8 @@ pub(crate) struct Machine {
     kernel: String,
     cpu: String,
     cores: usize,
+    /// What ran in the minute before, on average.
+    load: f64,
     filesystem: String,
     /// Of ext4 alone, which is another file system without one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,6 +37,7 @@ pub(crate) fn look(folder: &Path) -> Outcome<Machine> {
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         cpu: cpu.unwrap_or("unknown processor").to_owned(),
         cores: std::thread::available_parallelism()?.get(),
+        load: load().unwrap_or(0.0),
         filesystem: mount.kind.to_owned(),
         journal: journal_of(&mount),
         device: mount.device.to_owned(),
@@ -54,18 +57,34 @@ impl Machine {
     }
 
     /// What a person has to know before believing any of it.
-    pub(crate) fn warning(&self) -> Option<&'static str> {
-        match self.filesystem.as_str() {
-            "tmpfs" | "ramfs" => {
-                Some("this file system is memory, where a sync costs nothing: choose another --dir")
-            }
-            _ if self.journal == Some(false) => Some(
-                "this ext4 has no journal, as hardly any other has: new files and renames cost \
-                 something else than elsewhere",
-            ),
-            _ => None,
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if matches!(self.filesystem.as_str(), "tmpfs" | "ramfs") {
+            warnings.push(
+                "this file system is memory, where a sync costs nothing: choose another --dir"
+                    .into(),
+            );
         }
+        if self.journal == Some(false) {
+            warnings.push(
+                "this ext4 has no journal, as hardly any other has: new files and renames cost \
+                 something else than elsewhere"
+                    .into(),
+            );
+        }
+        if self.load >= 1.0 {
+            warnings.push(format!(
+                "other work runs on this machine (load {:.1}): whoever waits for the disk then waits \
+                 for a processor too",
+                self.load
+            ));
+        }
+        warnings
     }
+}
+
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 /// Whether an ext4 has a journal; nothing else is asked.

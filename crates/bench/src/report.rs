@@ -113,7 +113,7 @@ impl Report {
 
     /// Says on what all of it is measured.
     pub(crate) fn machine(&self, machine: &Machine) -> Outcome {
-        if let Some(warning) = machine.warning() {
+        for warning in machine.warnings() {
             eprintln!("warning: {warning}");
         }
         match self.json {
