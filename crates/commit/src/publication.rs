@@ -1,6 +1,6 @@
 //! C8 for one group: its documents on their way to their paths.
 
-use filepact_fs::{Fs, FsError, Time};
+use filepact_fs::{Attrs, Fs, FsError, Time};
 use filepact_journal::{Added, Base, Change, Was, Words};
 
 use crate::group::StagedGroup;
@@ -119,10 +119,11 @@ impl Publish {
         match step {
             Step::Remove(at) => {
                 let displaced = remove_document(fs, &path, &at)?;
-                publisher.settle(swap, displaced, at, None, false, tell)
+                let gone = Gone { at: &at, by: None, attrs: None, recycles: false };
+                publisher.settle(swap, displaced, gone, tell)
             }
             Step::Swap(staged) => {
-                let staged = Refilled { staged, lease: None, rescued: None };
+                let staged = Refilled { staged, leased: None, rescued: None };
                 publisher.swap(swap, staged, recycles, tell)
             }
             Step::Refill(refill) => {
@@ -156,40 +157,71 @@ impl Publisher<'_> {
     fn swap(
         &mut self,
         swap: Swap<'_>,
-        Refilled { staged, lease, rescued }: Refilled,
+        Refilled { staged, leased, rescued }: Refilled,
         recycles: bool,
         tell: &mut dyn FnMut(Rescued),
     ) -> Result<(), FsError> {
         let (fs, view) = (self.fs, self.view);
         rescued.into_iter().for_each(&mut *tell);
         let displaced = swap.run(fs, &staged)?;
-        // Whoever wants to read it may, from here on.
-        drop(lease);
-        note_stamp(fs, view, swap.path, &staged)?;
-        let at = staged.at.clone();
-        self.settle(swap, displaced, at, Some(&staged), recycles, tell)
+        let published = match leased {
+            // Under the lease, in which nobody can have changed it.
+            Some((file, attrs)) => {
+                let taken = fs.now();
+                let stamp = file.stat()?.stamp;
+                // Whoever wants to read it may, from here on.
+                drop(file);
+                let stamped = Stamped { stamp, taken };
+                stamp.same_body(&staged.stamp).then_some((stamped, attrs))
+            }
+            None => None,
+        };
+        match &published {
+            Some((stamped, _)) => view.stamp(swap.path, *stamped),
+            None => note_stamp(fs, view, swap.path, &staged)?,
+        }
+        // They were copied from what it has displaced.
+        let attrs = published.as_ref().map(|(_, attrs)| attrs);
+        let gone = Gone { at: &staged.at, by: Some(&staged), attrs, recycles };
+        self.settle(swap, displaced, gone, tell)?;
+        if let Some((stamped, attrs)) = published {
+            self.spares.note(swap.path, stamped, attrs);
+        }
+        Ok(())
     }
 
-    /// What was displaced to `at` is kept, dropped or rescued.
+    /// What was displaced is kept, dropped or rescued.
     fn settle(
         &mut self,
         swap: Swap<'_>,
         displaced: Displaced,
-        at: String,
-        staged: Option<&Staged>,
-        recycles: bool,
+        gone: Gone<'_>,
         tell: &mut dyn FnMut(Rescued),
     ) -> Result<(), FsError> {
-        match displaced.look(self.fs, &at, swap, staged)? {
+        let Gone { at, by, attrs, recycles } = gone;
+        match displaced.look(self.fs, at, swap, by)? {
             Settled::Ours(stat) => {
-                let displaced = (at, stat);
-                self.spares.keep(self.fs, self.names, swap.path, displaced, recycles)?;
+                let gone = (at.to_owned(), stat, attrs);
+                self.spares.keep(self.fs, self.names, swap.path, gone, recycles)?;
             }
             Settled::Rescued(edit) => tell(edit),
             Settled::Gone => {}
         }
         Ok(())
     }
+}
+
+/// A version that was displaced.
+#[derive(Clone, Copy)]
+struct Gone<'a> {
+    /// Where it lies.
+    at: &'a str,
+    /// What took its place.
+    by: Option<&'a Staged>,
+    /// Its attributes, where they are known.
+    attrs: Option<&'a Attrs>,
+    /// It may become a spare.
+    recycles: bool,
 }
 
 /// Remembers how the document looks, to know an outside edit by. An edit that came between the swap

@@ -20,15 +20,15 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use filepact_fs::{Access, Attrs, File, Fs, FsError, Kind, Rename, Stat, Time, write_all};
+use filepact_fs::{Access, Attrs, File, Fs, FsError, Kind, Rename, Stamp, Stat, Time, write_all};
 
 pub use self::words::SpareWords;
 use crate::stage::{owner, stage_bytes};
 use crate::versions::SECTOR;
 use crate::writer::Inner;
 use crate::{
-    CommitError, Dress, Durability, Mark, Rescued, STAGE, StageNames, Staged, Writer, rescue,
-    spare_name_path, stage_body_path as in_stage,
+    CommitError, Dress, Durability, Mark, Rescued, STAGE, StageNames, Staged, Stamped, Writer,
+    rescue, spare_name_path, stage_body_path as in_stage,
 };
 
 /// The permission bit of a spare that is being overwritten: the sticky bit, which means nothing on an
@@ -46,6 +46,9 @@ const MOST_OPEN: usize = 64;
 pub(crate) struct Spares {
     by_path: HashMap<String, Spare>,
     bytes: u64,
+    /// The attributes of what was published last from a spare, with the stamp by which they are known to be
+    /// the same still.
+    published: HashMap<String, (Stamped, Attrs)>,
     /// Displaced versions that somebody had open when they were wanted, or let go; longest ago first.
     open: VecDeque<(String, Spare)>,
     /// Whether a lease keeps others out here; without it there are no spares.
@@ -58,6 +61,8 @@ struct Spare {
     at: String,
     /// As it was displaced.
     stat: Stat,
+    /// Its attributes, where they are known.
+    attrs: Option<Attrs>,
 }
 
 /// A small body for C8, which goes into a spare, or into a new file where that cannot be had.
@@ -77,8 +82,8 @@ pub(crate) struct Refill {
 #[must_use]
 pub(crate) struct Refilled {
     pub(crate) staged: Staged,
-    /// Of a spare: dropped, it gives the lease back.
-    pub(crate) lease: Option<Box<dyn File>>,
+    /// Of a spare: the file, which gives the lease back when it is dropped, and its attributes.
+    pub(crate) leased: Option<(Box<dyn File>, Attrs)>,
     /// The spare was somebody's edit.
     pub(crate) rescued: Option<Rescued>,
 }
@@ -98,13 +103,33 @@ enum Taken {
 impl Spares {
     /// None yet; `leases` says whether there can be any.
     pub(crate) fn new(leases: bool) -> Self {
-        Self { by_path: HashMap::new(), bytes: 0, open: VecDeque::new(), leases }
+        Self {
+            by_path: HashMap::new(),
+            bytes: 0,
+            published: HashMap::new(),
+            open: VecDeque::new(),
+            leases,
+        }
     }
 
     /// All of them; from now on there are none.
     pub(crate) fn take(&mut self) -> Self {
         let none = Self::new(self.leases);
         std::mem::replace(self, none)
+    }
+
+    /// The attributes of a document that looks like this, if it was published from a spare and nobody has
+    /// touched it since.
+    pub(crate) fn attrs(&self, path: &str, stat: &Stat) -> Option<&Attrs> {
+        let (stamped, attrs) = self.published.get(path)?;
+        (stamped.proves(&stat.stamp) && has(stat, attrs)).then_some(attrs)
+    }
+
+    /// A body was published from a spare, and looks like this.
+    pub(crate) fn note(&mut self, path: &str, stamped: Stamped, attrs: Attrs) {
+        if self.published.len() < MOST || self.published.contains_key(path) {
+            self.published.insert(path.to_owned(), (stamped, attrs));
+        }
     }
 
     /// Whether there is one that has blocks for a body of this length. Only then does C5 not have to ask
@@ -126,7 +151,8 @@ impl Spares {
             match spare.take(fs)? {
                 Taken::Leased(file) => {
                     let staged = spare.overwrite(&*file, &refill)?;
-                    return Ok(Refilled { staged, lease: Some(file), rescued });
+                    let leased = Some((file, refill.attrs));
+                    return Ok(Refilled { staged, leased, rescued });
                 }
                 Taken::Open if self.open.len() < MOST_OPEN => {
                     self.open.push_back((path.to_owned(), spare));
@@ -138,7 +164,7 @@ impl Spares {
         let Refill { bytes, attrs, time, dir, at } = refill;
         let dress = Dress { attrs: Some(&attrs), mode: None, ids: None, time };
         let staged = stage_bytes(fs, &dir, &bytes, dress, at)?;
-        Ok(Refilled { staged, lease: None, rescued })
+        Ok(Refilled { staged, leased: None, rescued })
     }
 
     /// Keeps what was displaced to `at`, which is ours, for the next time, if it may become a spare; else
@@ -148,7 +174,7 @@ impl Spares {
         fs: &dyn Fs,
         names: &mut StageNames,
         path: &str,
-        (at, stat): (String, Stat),
+        (at, stat, attrs): (String, Stat, Option<&Attrs>),
         recycles: bool,
     ) -> Result<(), FsError> {
         let recycles = recycles && self.may_keep(path, &stat);
@@ -166,7 +192,9 @@ impl Spares {
                 (name, stat)
             }
         };
-        let spare = Spare { at, stat };
+        // Unless somebody has changed them since they were looked at.
+        let attrs = attrs.filter(|attrs| has(&stat, attrs)).cloned();
+        let spare = Spare { at, stat, attrs };
         if recycles {
             self.bytes += stat.room;
             self.by_path.insert(path.to_owned(), spare);
@@ -273,9 +301,14 @@ impl Spare {
             write_all(file, &refill.bytes, 0)?;
         }
         file.set_mtime(refill.time)?;
-        file.set_attrs(&refill.attrs)?;
-        let stat = file.stat()?;
-        Ok(Staged { at: self.at.clone(), stamp: stat.stamp, owner: owner(&stat) })
+        let Attrs { mode, uid, gid, .. } = refill.attrs;
+        match &self.attrs {
+            // Setuid and setgid have to be asked for again, and looked at.
+            Some(attrs) if *attrs == refill.attrs && mode & 0o6000 == 0 => file.set_mode(mode)?,
+            _ => file.set_attrs(&refill.attrs)?,
+        }
+        let stamp = Stamp { size: len as u64, mtime: refill.time, ..self.stat.stamp };
+        Ok(Staged { at: self.at.clone(), stamp, owner: (mode, uid, gid) })
     }
 
     fn unlink(&self, fs: &dyn Fs) -> Result<(), FsError> {
@@ -284,6 +317,11 @@ impl Spare {
             unlinked => unlinked,
         }
     }
+}
+
+/// Whether mode and owner are these.
+fn has(stat: &Stat, attrs: &Attrs) -> bool {
+    owner(stat) == (attrs.mode, attrs.uid, attrs.gid)
 }
 
 impl Writer {

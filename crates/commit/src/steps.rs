@@ -82,6 +82,7 @@ impl Writer {
             inline_max: self.limits.inline_max,
             synced: &group.synced,
             recycles_above: self.recycles_above(inner)?,
+            spares: &inner.spares,
         }
         .run()?;
         if request.changes.is_empty() {

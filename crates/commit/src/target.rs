@@ -74,7 +74,14 @@ impl Validation<'_> {
                 (self.replaced(path, seen, None)?, self.attrs(like)?)
             }
             (_, None) => (self.replaced(path, seen, None)?, None),
-            (_, Some(stat)) => (self.replaced(path, seen, Some(&stat))?, self.attrs(path)?),
+            (_, Some(stat)) => {
+                let known = self.spares.attrs(path, &stat).cloned();
+                let attrs = match known {
+                    Some(attrs) => Some(attrs),
+                    None => self.attrs(path)?,
+                };
+                (self.replaced(path, seen, Some(&stat))?, attrs)
+            }
         };
         Ok(Target { exists, recycles, was, attrs, dir })
     }
@@ -159,7 +166,7 @@ impl Validation<'_> {
         }
         let Some(known) = self.view.known(path) else {
             let Some(stat) = stat else { return Ok(None) };
-            let settled = stat.stamp.is_settled(self.fs.now());
+            let settled = stat.stamp.exact || stat.stamp.is_settled(self.fs.now());
             let hash = if settled { None } else { self.look(path)?.hash() };
             return Ok(Some(was(&stat.stamp, hash)));
         };

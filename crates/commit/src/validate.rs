@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use filepact_fs::{DocPath, Fs, FsError, Stamp, Stat, Time};
 use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
 
+use crate::spares::Spares;
 use crate::target::Target;
 use crate::view::Known;
 use crate::{
@@ -48,6 +49,8 @@ pub(crate) struct Validation<'a> {
     pub(crate) synced: &'a RefCell<HashMap<DocPath, Stamp>>,
     /// Documents whose last word is behind this may become spares.
     pub(crate) recycles_above: u64,
+    /// What is known of documents that were spares.
+    pub(crate) spares: &'a Spares,
 }
 
 impl Validation<'_> {

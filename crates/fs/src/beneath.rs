@@ -3,15 +3,17 @@
 //! A path is resolved to its parent directory first; every call then acts on the last component
 //! alone, which the `*at` calls do not follow.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstatfs, openat, openat2, statat};
 use rustix::io::Errno;
 
 use crate::path::{name_of, parent_of};
+use crate::status::has_exact_times;
 
 /// The root directory, open from the start: `syncfs` reports errors only to a descriptor that was
 /// open before they happened (FACTS 3).
@@ -22,6 +24,10 @@ pub(crate) struct Root {
     walks: AtomicBool,
     /// The number of its kind of file system, by `statfs`; once it is asked for.
     magic: OnceLock<u32>,
+    exact: OnceLock<bool>,
+    /// The folders in `.filepact`, once each was resolved. They are ours: if somebody moves one while a
+    /// store is open, it is still the same.
+    ours: RwLock<HashMap<String, Arc<OwnedFd>>>,
 }
 
 /// A directory that a path was resolved to.
@@ -30,6 +36,8 @@ pub(crate) enum Dir<'a> {
     Root(BorrowedFd<'a>),
     /// Opened with `O_PATH`: good for `*at` calls only.
     Below(OwnedFd),
+    /// The same, of a folder that stays open.
+    Ours(Arc<OwnedFd>),
 }
 
 impl AsFd for Dir<'_> {
@@ -37,15 +45,31 @@ impl AsFd for Dir<'_> {
         match self {
             Self::Root(dir) => *dir,
             Self::Below(dir) => dir.as_fd(),
+            Self::Ours(dir) => dir.as_fd(),
         }
     }
 }
 
 const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+const CONFINED: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// Whether it is `.filepact`, or a folder that lies in it directly.
+fn is_ours(dir: &str) -> bool {
+    let mut parts = dir.split('/');
+    parts.next() == Some(".filepact") && (parts.next(), parts.next()).1.is_none()
+}
+
 impl Root {
     pub(crate) fn new(dir: OwnedFd) -> Self {
-        Self { dir, walks: AtomicBool::new(false), magic: OnceLock::new() }
+        Self {
+            dir,
+            walks: AtomicBool::new(false),
+            magic: OnceLock::new(),
+            exact: OnceLock::new(),
+            ours: RwLock::default(),
+        }
     }
 
     /// What tells the kind of its file system, as in `statfs`.
@@ -64,13 +88,40 @@ impl Root {
         self.dir.as_fd()
     }
 
+    /// Whether stamps of files below it are [exact](crate::Stamp::exact).
+    pub(crate) fn has_exact_times(&self) -> bool {
+        *self.exact.get_or_init(|| self.magic().is_ok_and(has_exact_times))
+    }
+
     /// The directory at `path`; `""` is the root.
     pub(crate) fn dir(&self, path: &str) -> io::Result<Dir<'_>> {
         if path.is_empty() {
             return Ok(Dir::Root(self.dir.as_fd()));
         }
         check(path)?;
-        Ok(Dir::Below(self.resolve(path)?))
+        if !is_ours(path) {
+            return Ok(Dir::Below(self.resolve(path)?));
+        }
+        if let Some(dir) = self.ours.read().unwrap_or_else(PoisonError::into_inner).get(path) {
+            return Ok(Dir::Ours(Arc::clone(dir)));
+        }
+        let dir = Arc::new(self.resolve(path)?);
+        let mut ours = self.ours.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Dir::Ours(Arc::clone(ours.entry(path.to_owned()).or_insert(dir))))
+    }
+
+    /// Opens what stands at `path`, which must be a path beneath the root.
+    pub(crate) fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        check(path)?;
+        if !is_ours(parent_of(path)) && !self.walks.load(Ordering::Relaxed) {
+            match openat2(&self.dir, path, flags, Mode::empty(), CONFINED) {
+                Err(Errno::NOSYS) => self.walks.store(true, Ordering::Relaxed),
+                // Forbidden, or the file is immutable: the other way tells.
+                Err(Errno::PERM) => {}
+                opened => return Ok(opened?),
+            }
+        }
+        Ok(openat(self.dir(parent_of(path))?, name_of(path), flags, Mode::empty())?)
     }
 
     /// The directory that `path` lies in, and its last component.
@@ -84,10 +135,8 @@ impl Root {
         if self.walks.load(Ordering::Relaxed) {
             return self.walk(path);
         }
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         // Without O_NOFOLLOW, which together with O_PATH would open a link itself.
-        match openat2(&self.dir, path, PATH_ONLY, Mode::empty(), resolve) {
+        match openat2(&self.dir, path, PATH_ONLY, Mode::empty(), CONFINED) {
             Err(Errno::NOSYS | Errno::PERM) => {
                 self.walks.store(true, Ordering::Relaxed);
                 self.walk(path)

@@ -91,7 +91,7 @@ impl File for OsFile {
     }
 
     fn stat(&self) -> Result<Stat> {
-        status::of_handle(&self.fd).at("stat", &self.path)
+        status::of_handle(&self.fd, self.root.has_exact_times()).at("stat", &self.path)
     }
 
     fn link(&self, to: &str) -> Result<()> {

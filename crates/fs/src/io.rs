@@ -213,7 +213,8 @@ mod tests {
 
         fn stat(&self) -> Result<Stat> {
             let size = self.bytes.lock().unwrap().len() as u64 / 2; // it has grown since
-            let stamp = Stamp { dev: 0, ino: 0, size, mtime: Time(0), ctime: Time(0) };
+            let stamp =
+                Stamp { dev: 0, ino: 0, size, mtime: Time(0), ctime: Time(0), exact: false };
             Ok(Stat {
                 kind: Kind::File,
                 stamp,

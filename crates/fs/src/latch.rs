@@ -269,7 +269,8 @@ mod tests {
     }
 
     fn stat() -> Stat {
-        let stamp = crate::Stamp { dev: 0, ino: 0, size: 0, mtime: Time(0), ctime: Time(0) };
+        let stamp =
+            crate::Stamp { dev: 0, ino: 0, size: 0, mtime: Time(0), ctime: Time(0), exact: false };
         Stat {
             kind: Kind::File,
             stamp,

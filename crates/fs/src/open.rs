@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{FileType, OFlags, fstat};
+use rustix::io::Errno;
 
 use crate::beneath::Root;
 
@@ -17,21 +17,24 @@ const LEASE_PAUSE: Duration = Duration::from_micros(50);
 
 /// Opens an existing ordinary file. Never waits for the other end of a pipe, and for a lease not for long.
 pub(crate) fn ordinary(root: &Root, path: &str, access: OFlags) -> io::Result<OwnedFd> {
-    let (dir, name) = root.entry(path)?;
     // NOCTTY: a terminal that somebody left in the tree must not become ours.
     let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
     let mut tries = 0;
-    let opened = loop {
-        match retry_on_intr(|| openat(&dir, name, flags, Mode::empty())) {
-            Err(Errno::WOULDBLOCK) if tries < LEASE_TRIES => tries += 1,
-            opened => break opened,
+    let file = loop {
+        let error = match root.open(path, flags) {
+            Ok(file) => break file,
+            Err(error) => error,
+        };
+        match Errno::from_io_error(&error) {
+            Some(Errno::INTR) => {}
+            Some(Errno::WOULDBLOCK) if tries < LEASE_TRIES => {
+                tries += 1;
+                thread::sleep(LEASE_PAUSE);
+            }
+            // A socket, or a device without a driver.
+            Some(Errno::NXIO | Errno::NODEV) => return Err(not_ordinary()),
+            _ => return Err(error),
         }
-        thread::sleep(LEASE_PAUSE);
-    };
-    let file = match opened {
-        // A socket, or a device without a driver.
-        Err(Errno::NXIO | Errno::NODEV) => return Err(not_ordinary()),
-        opened => opened?,
     };
     match FileType::from_raw_mode(fstat(&file)?.st_mode) {
         FileType::RegularFile => Ok(file),

@@ -112,10 +112,11 @@ impl Fs for OsFs {
     }
 
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        let exact = self.root.has_exact_times();
         let found = if path.is_empty() {
-            Ok(status::of_handle(self.root.as_dir()))
+            Ok(status::of_handle(self.root.as_dir(), exact))
         } else {
-            self.root.entry(path).map(|(dir, name)| status::of_entry(dir, name))
+            self.root.entry(path).map(|(dir, name)| status::of_entry(dir, name, exact))
         };
         let found = found.and_then(|stat| Ok(stat?));
         match found {

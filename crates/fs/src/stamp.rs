@@ -94,10 +94,14 @@ pub struct Stamp {
     pub mtime: Time,
     /// Time of the last change of content or attributes, links and renames included.
     pub ctime: Time,
+    /// Every change that comes after this look at the file shows in a later stamp, however soon it comes:
+    /// once a file was looked at, its next change gets the time of the fine clock (Linux 6.13).
+    pub exact: bool,
 }
 
 impl Stamp {
-    /// Whether a change made after the stamp was taken must show in a later stamp.
+    /// Whether a change made after the stamp was taken must show in a later stamp, as far as the clock tells:
+    /// of an [exact](Self::exact) stamp it always must.
     ///
     /// `taken` is the time read *before* the stamp was. Git's racy rule: time stamps come from a
     /// coarse clock, so a file that was changed within the tick in which it was looked at can be
@@ -135,7 +139,14 @@ mod tests {
 
     #[test]
     fn a_stamp_taken_within_the_tick_of_a_change_is_not_settled() {
-        let stamp = |ctime| Stamp { dev: 1, ino: 2, size: 3, mtime: Time(0), ctime: Time(ctime) };
+        let stamp = |ctime| Stamp {
+            dev: 1,
+            ino: 2,
+            size: 3,
+            mtime: Time(0),
+            ctime: Time(ctime),
+            exact: false,
+        };
         assert!(!stamp(1_500_000_000).is_settled(Time(1_500_000_001)));
         assert!(!stamp(1_500_000_000).is_settled(Time(1_400_000_000)), "the clock went back");
         assert!(stamp(1_500_000_000).is_settled(Time(1_600_000_000)));

@@ -4,20 +4,35 @@ use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags, StatxTimestamp};
 use rustix::fs::{makedev, statx};
 
+use rustix::system::uname;
+
 use crate::{Kind, Stamp, Stat, Time};
 
 /// `STATX_MNT_ID_UNIQUE`, Linux 6.8: an id that is never used again in this boot.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
+/// Whether the system gives a file that was looked at a finer time stamp with its next change: since
+/// Linux 6.13, on ext4, xfs, btrfs and tmpfs.
+pub(crate) fn has_exact_times(magic: u32) -> bool {
+    matches!(magic, 0x0000_EF53 | 0x5846_5342 | 0x9123_683E | 0x0102_1994)
+        && is_at_least(&uname().release().to_string_lossy(), (6, 13))
+}
+
+/// Whether this is the name of such a release, or of a later one.
+fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= wanted)
+}
+
 /// What stands at `name` in `dir`; a link is not followed.
-pub(crate) fn of_entry(dir: impl AsFd, name: &str) -> rustix::io::Result<Stat> {
+pub(crate) fn of_entry(dir: impl AsFd, name: &str, exact: bool) -> rustix::io::Result<Stat> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    statx(dir, name, flags, wanted()).map(|stat| convert(&stat))
+    statx(dir, name, flags, wanted()).map(|stat| convert(&stat, exact))
 }
 
 /// What a descriptor refers to.
-pub(crate) fn of_handle(fd: impl AsFd) -> rustix::io::Result<Stat> {
-    statx(fd, "", AtFlags::EMPTY_PATH, wanted()).map(|stat| convert(&stat))
+pub(crate) fn of_handle(fd: impl AsFd, exact: bool) -> rustix::io::Result<Stat> {
+    statx(fd, "", AtFlags::EMPTY_PATH, wanted()).map(|stat| convert(&stat, exact))
 }
 
 /// The mount's id, if it is one that never comes back.
@@ -35,7 +50,7 @@ fn answers(stat: &Statx, what: StatxFlags) -> bool {
     stat.stx_mask & what.bits() != 0
 }
 
-fn convert(stat: &Statx) -> Stat {
+fn convert(stat: &Statx, exact: bool) -> Stat {
     let dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);
     let stamp = Stamp {
         dev,
@@ -43,6 +58,7 @@ fn convert(stat: &Statx) -> Stat {
         size: stat.stx_size,
         mtime: time(stat.stx_mtime),
         ctime: time(stat.stx_ctime),
+        exact,
     };
     let has_mount = answers(stat, StatxFlags::MNT_ID) || answers(stat, MNT_ID_UNIQUE);
     Stat {
@@ -72,4 +88,26 @@ pub(crate) fn kind(file_type: FileType) -> Kind {
 
 fn time(stamp: StatxTimestamp) -> Time {
     Time(stamp.tv_sec.saturating_mul(1_000_000_000).saturating_add(stamp.tv_nsec.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_by_their_numbers() {
+        for (release, is) in [
+            ("6.13.0", true),
+            ("6.13-rc1", true),
+            ("6.18.44-fc", true),
+            ("7.0", true),
+            ("6.12.99", false),
+            ("5.15.0-generic", false),
+            ("4.4.0", false),
+            ("", false),
+            ("six", false),
+        ] {
+            assert_eq!(is_at_least(release, (6, 13)), is, "{release}");
+        }
+    }
 }

@@ -203,6 +203,14 @@ impl SimFs {
         self.state().system.config.reuse_numbers = reuse;
     }
 
+    /// Makes it a system on which every change that comes after a look at the file shows in its stamp; there
+    /// the clock that stamps files has no ticks.
+    pub fn set_exact_times(&self, exact: bool) {
+        let config = &mut self.state().system.config;
+        config.exact_times = exact;
+        config.tick = if exact { 1 } else { 4_000_000 };
+    }
+
     /// Whether leases are granted; they are at first.
     pub fn set_leases(&self, granted: bool) {
         self.state().system.config.leases = granted;

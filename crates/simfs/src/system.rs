@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) read_only: bool,
     /// The file system has given up: nothing that is pending becomes durable any more.
     pub(crate) gave_up: bool,
+    /// Whether no two changes have the same time.
+    pub(crate) exact_times: bool,
     /// Whether the file system grants leases.
     pub(crate) leases: bool,
     /// How many handles a process may have.
@@ -102,6 +104,7 @@ impl System {
             reuse_numbers: true,
             read_only: false,
             gave_up: false,
+            exact_times: false,
             leases: true,
             handles: None,
             network: None,
@@ -255,6 +258,7 @@ impl System {
                 size: inode.data.size,
                 mtime: meta.mtime,
                 ctime: meta.ctime,
+                exact: self.config.exact_times,
             },
             nlink: if inode.kind == Kind::Dir { 2 } else { u64::from(inode.nlink) },
             mode: meta.mode,

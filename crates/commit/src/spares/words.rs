@@ -9,6 +9,9 @@ use super::UNFINISHED;
 use crate::versions::is_version;
 use crate::{Rescued, hash_file, rescue, spare_name_path, stage_body_path as in_stage};
 
+/// How often to look at a spare that its owner has for himself.
+const PATIENCE: usize = 16;
+
 /// What the journal says since the last checkpoint, by the names of spares: all versions that any of
 /// them has held are there.
 #[derive(Debug)]
@@ -34,6 +37,18 @@ impl SpareWords {
     /// Drops a spare, if it is ours, else rescues it: somebody has saved it late, or an exchange that
     /// nobody has settled has displaced an edit to it.
     pub fn settle(&self, fs: &dyn Fs, name: &str) -> Result<Option<Rescued>, FsError> {
+        let mut tries = 0;
+        loop {
+            match self.try_settle(fs, name) {
+                // Whose it is looks at it just now, and lets it go, or has been stopped there.
+                Err(error) if error.is_leased() && tries < PATIENCE => tries += 1,
+                Err(error) if error.is_leased() => return Ok(None),
+                settled => return settled,
+            }
+        }
+    }
+
+    fn try_settle(&self, fs: &dyn Fs, name: &str) -> Result<Option<Rescued>, FsError> {
         let at = in_stage(name);
         let Some(stat) = fs.stat(&at)? else { return Ok(None) };
         let path = spare_name_path(name).and_then(|hash| self.paths.get(hash));
