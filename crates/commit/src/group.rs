@@ -29,6 +29,10 @@ pub(crate) struct StagedGroup {
     pub(crate) staged: HashMap<u64, Staged>,
     /// Those bodies that go into spares in C8, by seq.
     pub(crate) refills: HashMap<u64, Refill>,
+    /// Documents whose last word is behind this may become spares, once it was asked.
+    pub(crate) recycles_above: Option<u64>,
+    /// The directories that take new names.
+    asked: HashSet<String>,
     /// Those that displace what may become a spare, by seq.
     pub(crate) recycles: HashSet<u64>,
     /// Where each removed document goes, by seq.
@@ -52,6 +56,8 @@ impl StagedGroup {
             records: Vec::new(),
             staged: HashMap::new(),
             refills: HashMap::new(),
+            recycles_above: None,
+            asked: HashSet::new(),
             recycles: HashSet::new(),
             removals: HashMap::new(),
             bodies: Vec::new(),
@@ -180,7 +186,9 @@ impl StagedGroup {
                 && spares.has_room_for(&path, len)
             {
                 // What making a file there would say, before the commit point.
-                fs.check_dir(dir)?;
+                if self.asked.insert(dir.clone()) {
+                    fs.check_dir(dir)?;
+                }
                 let (bytes, attrs, dir) = (Arc::clone(bytes), attrs.clone(), dir.clone());
                 let body = Body::Inline(Arc::clone(&bytes));
                 let (mode, uid, gid) = (attrs.mode, attrs.uid, attrs.gid);

@@ -74,6 +74,10 @@ impl Writer {
         adopted: &mut Vec<Adopted>,
         request: Request,
     ) -> Result<Option<u64>, CommitError> {
+        let recycles_above = match group.recycles_above {
+            Some(seq) => seq,
+            None => *group.recycles_above.insert(self.recycles_above(inner)?),
+        };
         let validated = Validation {
             fs: &*self.fs,
             view: &self.view,
@@ -81,7 +85,7 @@ impl Writer {
             mount: self.mount,
             inline_max: self.limits.inline_max,
             synced: &group.synced,
-            recycles_above: self.recycles_above(inner)?,
+            recycles_above,
             spares: &inner.spares,
         }
         .run()?;

@@ -52,8 +52,10 @@ impl AsFd for Dir<'_> {
 
 const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-const CONFINED: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+/// No link is followed, and nothing outside is reached.
+fn confined() -> ResolveFlags {
+    ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS
+}
 
 /// Whether it is `.filepact`, or a folder that lies in it directly.
 fn is_ours(dir: &str) -> bool {
@@ -114,7 +116,7 @@ impl Root {
     pub(crate) fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         check(path)?;
         if !is_ours(parent_of(path)) && !self.walks.load(Ordering::Relaxed) {
-            match openat2(&self.dir, path, flags, Mode::empty(), CONFINED) {
+            match openat2(&self.dir, path, flags, Mode::empty(), confined()) {
                 Err(Errno::NOSYS) => self.walks.store(true, Ordering::Relaxed),
                 // Forbidden, or the file is immutable: the other way tells.
                 Err(Errno::PERM) => {}
@@ -136,7 +138,7 @@ impl Root {
             return self.walk(path);
         }
         // Without O_NOFOLLOW, which together with O_PATH would open a link itself.
-        match openat2(&self.dir, path, PATH_ONLY, Mode::empty(), CONFINED) {
+        match openat2(&self.dir, path, PATH_ONLY, Mode::empty(), confined()) {
             Err(Errno::NOSYS | Errno::PERM) => {
                 self.walks.store(true, Ordering::Relaxed);
                 self.walk(path)

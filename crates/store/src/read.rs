@@ -74,7 +74,10 @@ fn observe(
     for _ in 0..TRIES {
         let before = view.follow()?;
         // Its size before the second look at `state`: what is added later is not of this moment.
-        let (live, is_leased) = open_unless_leased(fs, path)?;
+        let (live, is_leased) = match open_known(fs, view, path)? {
+            Some(live) => (Some(live), false),
+            None => open_unless_leased(fs, path)?,
+        };
         view.follow()?;
         let found = view.find(path);
         let observed = |seen| Observation { at: found.at, seen };
@@ -220,6 +223,17 @@ fn is_still_at(fs: &dyn Fs, path: &DocPath, live: Option<&LiveFile>) -> Result<b
     };
     let file = |stat: &Stat| (stat.stamp.dev, stat.stamp.ino);
     Ok(now.as_ref().map(file) == live.map(|live| file(&live.stat)))
+}
+
+/// The document's file, opened without a look at what it is, where a document is known: whatever cannot be
+/// opened so is looked at.
+fn open_known(fs: &dyn Fs, view: &View, path: &DocPath) -> Result<Option<LiveFile>, FsError> {
+    if view.known(path).is_none_or(|known| known.content.is_none()) {
+        return Ok(None);
+    }
+    let taken = fs.now();
+    let Ok(file) = fs.open(path, Access::Read) else { return Ok(None) };
+    Ok(Some(LiveFile { stat: file.stat()?, file: file.into(), taken }))
 }
 
 /// As [`open_at`]; `true` says that a publisher has just put another file there, and has not let it go yet.

@@ -125,6 +125,10 @@ impl Run {
                 }
                 Ok(())
             }
+            Step::Exact => {
+                self.sim.set_exact_times(true);
+                Ok(())
+            }
             Step::Evict => {
                 self.sim.evict_all();
                 if self.sync_failed {

@@ -114,6 +114,8 @@ pub enum Step {
     Wait(i64),
     /// Something pending becomes durable of itself; everything, if no path is named.
     Flush(Option<String>),
+    /// From now on every change shows in a file's stamp, however soon it comes: as on a newer kernel.
+    Exact,
     /// The cache drops its clean pages.
     Evict,
     /// The power is cut, and one of the outcomes is what is left.
@@ -271,6 +273,7 @@ impl fmt::Display for Step {
             Self::Wait(ms) => write!(f, "wait {ms}"),
             Self::Flush(None) => f.write_str("flush"),
             Self::Flush(Some(path)) => write!(f, "flush {path}"),
+            Self::Exact => f.write_str("exact"),
             Self::Evict => f.write_str("evict"),
             Self::Cut { profile, nth } => write!(f, "cut {profile} {nth}"),
             Self::Pull { profile, nth } => write!(f, "pull {profile} {nth}"),
@@ -315,6 +318,7 @@ impl FromStr for Step {
             },
             "wait" => Self::Wait(word(1)?.parse().map_err(|_| bad())?),
             "flush" => Self::Flush(words.get(1).map(ToString::to_string)),
+            "exact" => Self::Exact,
             "evict" => Self::Evict,
             "cut" => Self::Cut { profile: word(1)?.parse()?, nth: number(2)? },
             "pull" => Self::Pull { profile: word(1)?.parse()?, nth: number(2)? },

@@ -95,7 +95,7 @@ fn only_ordinary_files_are_opened_and_nothing_waits() {
 
 #[test]
 fn no_call_follows_a_link() {
-    let (_temp, fs) = with_links();
+    let (temp, fs) = with_links();
     let file = fs.open("dir/file", Access::Read).unwrap();
     let is_link = |outcome: Result<()>| outcome.unwrap_err().is_link();
 
@@ -111,6 +111,11 @@ fn no_call_follows_a_link() {
     assert!(is_link(fs.list("to-dir").map(drop)));
     assert!(is_link(fs.sync_dir("to-dir")));
     assert!(is_link(fs.create_unnamed("to-dir").map(drop)));
+
+    // Also where our own folders lie, which are resolved once for all.
+    fs.make_dir(".filepact", 0o700).unwrap();
+    symlink("../dir/file", temp.path().join(".filepact/link")).unwrap();
+    assert!(is_link(fs.open(".filepact/link", Access::Read).map(drop)));
 
     // On the way.
     let through = "to-dir/file";
