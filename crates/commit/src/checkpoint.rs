@@ -56,13 +56,14 @@ impl Writer {
             let _turn = self.take_turn(patience)?;
             self.choose(&mut self.lock_inner())?
         };
-        let Some(mut covered) = covered else { return Ok(()) };
-        let secured = self.secure(&mut covered);
+        let Some(covered) = covered else { return Ok(()) };
+        let secured = self.secure(&covered);
         // Who comes into the turn after a failed sync tells everybody of it.
         match (secured, self.take_turn(patience)) {
             (Ok(()), Ok(_turn)) => self.record(&mut self.lock_inner(), covered),
             (secured, turn) => {
                 let error = secured.and(turn.map(drop)).expect_err("one of them has failed");
+                self.lock_inner().spares.take_back(covered.spares);
                 self.give_up()?;
                 Err(error)
             }
@@ -86,12 +87,13 @@ impl Writer {
         };
         let covered = self.choose(inner);
         self.tell_of_failure(inner);
-        let Some(mut covered) = covered? else { return Ok(()) };
-        let secured = self.secure(&mut covered);
+        let Some(covered) = covered? else { return Ok(()) };
+        let secured = self.secure(&covered);
         self.tell_of_failure(inner);
         match secured {
             Ok(()) => self.record(inner, covered),
             Err(error) => {
+                inner.spares.take_back(covered.spares);
                 self.give_up()?;
                 Err(error)
             }
@@ -142,10 +144,9 @@ impl Writer {
 
     /// Syncs all that is covered, and reads it back. A failure that leaves nothing known stops the
     /// handle.
-    fn secure(&self, covered: &mut Covered) -> Result<(), CommitError> {
-        let spares = covered.spares.take();
+    fn secure(&self, covered: &Covered) -> Result<(), CommitError> {
         let secured = self.sync_and_read_back(covered);
-        let secured = secured.and_then(|()| self.sweep_spares(spares, &covered.names));
+        let secured = secured.and_then(|()| self.sweep_spares(&covered.spares, &covered.names));
         secured.inspect_err(|error| {
             // A full disk can be the reason of a failed sync. An error of any other call has synced
             // too little, which is no harm.

@@ -31,10 +31,7 @@ pub fn sync_documents<'a>(
 /// Makes the names of these documents durable, or their absence.
 ///
 /// A failed sync leaves nothing known.
-pub(crate) fn sync_names<'a>(
-    fs: &dyn Fs,
-    paths: impl Iterator<Item = &'a str>,
-) -> Result<(), FsError> {
+pub fn sync_names<'a>(fs: &dyn Fs, paths: impl Iterator<Item = &'a str>) -> Result<(), FsError> {
     let mut dirs = BTreeSet::new();
     for path in paths {
         let mut dir = parent_of(path);

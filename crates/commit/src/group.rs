@@ -33,6 +33,8 @@ pub(crate) struct StagedGroup {
     pub(crate) recycles_above: Option<u64>,
     /// The directories that take new names.
     asked: HashSet<String>,
+    /// Those that replace what a put has published, by seq.
+    pub(crate) replaces_ours: HashSet<u64>,
     /// Those that displace what may become a spare, by seq.
     pub(crate) recycles: HashSet<u64>,
     /// Where each removed document goes, by seq.
@@ -58,6 +60,7 @@ impl StagedGroup {
             refills: HashMap::new(),
             recycles_above: None,
             asked: HashSet::new(),
+            replaces_ours: HashSet::new(),
             recycles: HashSet::new(),
             removals: HashMap::new(),
             bodies: Vec::new(),
@@ -127,6 +130,7 @@ impl StagedGroup {
         }
         self.removals.retain(|seq, _| *seq < from);
         self.refills.retain(|seq, _| *seq < from);
+        self.replaces_ours.retain(|seq| *seq < from);
         self.recycles.retain(|seq| *seq < from);
         self.records.truncate(usize::try_from(from - self.first).expect("a count of records"));
     }
@@ -147,11 +151,14 @@ impl StagedGroup {
         }
         for (path, change) in request.changes {
             let seq = self.next();
-            let Target { exists, recycles, was, attrs, dir } = &validated.targets[&path];
+            let Target { exists, is_ours, recycles, was, attrs, dir } = &validated.targets[&path];
             let at = names.swap(seq, time);
             let (path, was) = (path.to_string(), was.clone());
             if *recycles {
                 self.recycles.insert(seq);
+            }
+            if *is_ours {
+                self.replaces_ours.insert(seq);
             }
             let (content, attributes, was) = match change {
                 Change::Put { content, attributes } => (content, attributes, was),

@@ -58,6 +58,7 @@ impl Writer {
         for name in names_in_stage(fs)? {
             if let Some((path, _, base)) = spare_name_path(&name).and_then(|of| by_hash.get(of))
                 && let Change::Put(put) = &base.change
+                && is_displaced_by(fs, &name, put)?
             {
                 carry_over(fs, &in_stage(&name), path, put, base.time)?;
             }
@@ -123,7 +124,7 @@ impl Writer {
             return Ok(());
         };
         let (txn, time) = record;
-        let swap = Swap { path, was: None, txn, time, own: false };
+        let swap = Swap { path, was: None, txn, time, replaces_ours: false, own: false };
         // Where only a part is known an edit may lie in the rest.
         let known = known.content.as_ref().and_then(Holds::hash);
         let is_known = |_: &Stat, found| Ok(known == Some(found));
@@ -168,6 +169,15 @@ fn bring(
         note_stamp(fs, view, path, &staged)?;
     }
     displaced.settle(fs, &staged.at, swap, Some(&staged))
+}
+
+/// Whether a spare is the very file that this put has displaced: it may also be an older version of the same
+/// content, and have older attributes.
+fn is_displaced_by(fs: &dyn Fs, name: &str, put: &Put) -> Result<bool, FsError> {
+    let stat = fs.stat(&in_stage(name))?;
+    Ok(stat
+        .zip(put.was.as_ref())
+        .is_some_and(|(stat, was)| (stat.stamp.ino, stat.stamp.mtime) == (was.ino, was.mtime)))
 }
 
 /// Somebody changed mode or owner of the document after they were copied, and then it was displaced:

@@ -70,7 +70,7 @@ mod writer;
 
 pub use append::{are_there, finish, is_torn};
 pub use counters::{Counters, Counts};
-pub use durable::sync_documents;
+pub use durable::{sync_documents, sync_names};
 pub use error::{CommitError, Refusal};
 pub use heal::drop_staged;
 pub use holds::Holds;

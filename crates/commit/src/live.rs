@@ -1,5 +1,8 @@
 //! The live file at a document's path, looked at once.
 
+use std::thread;
+use std::time::Duration;
+
 use filepact_fs::{Access, File, Fs, FsError, Kind, Stat, Time, read_full, read_to_end};
 use filepact_journal::{Hash, Hasher};
 
@@ -32,6 +35,10 @@ impl Live {
         }
     }
 }
+
+/// How often to look at a file that somebody has for himself, and how long to wait between.
+const LEASE_PATIENCE: u32 = 500;
+const LEASE_PAUSE: Duration = Duration::from_millis(1);
 
 /// How often a file may change under a reader before the last reading is taken.
 ///
@@ -72,9 +79,15 @@ pub fn read_live(fs: &dyn Fs, path: &str) -> Result<Option<(Vec<u8>, Stamped)>, 
 
 /// As [`open_document`], where a link on the way means that there is no document.
 pub fn open_past_links(fs: &dyn Fs, path: &str) -> Result<Opened, FsError> {
-    match open_document(fs, path) {
-        Err(error) if error.is_link() => Ok(Opened::Other(Kind::Link)),
-        opened => opened,
+    let mut tries = 0;
+    loop {
+        match open_document(fs, path) {
+            Err(error) if error.is_link() => return Ok(Opened::Other(Kind::Link)),
+            // A publisher was stopped with its lease, or a file server has one.
+            Err(error) if error.is_leased() && tries < LEASE_PATIENCE => tries += 1,
+            opened => return opened,
+        }
+        thread::sleep(LEASE_PAUSE);
     }
 }
 

@@ -32,7 +32,7 @@ pub fn is_plainly_was(
     as_seen.ctime = was.mtime;
     let same_stamp = stat.stamp.ino == was.ino && stat.stamp.mtime == was.mtime;
     match was.hash {
-        _ if same_stamp && (as_seen.exact || as_seen.is_settled(time)) => Ok(true),
+        _ if same_stamp && as_seen.is_settled(time) => Ok(true),
         Some(hash) => Ok(look(fs, at)?.hash() == Some(hash)),
         None => Ok(same_stamp),
     }

@@ -1,6 +1,6 @@
 //! C8 for one group: its documents on their way to their paths.
 
-use filepact_fs::{Attrs, Fs, FsError, Time};
+use filepact_fs::{Fs, FsError, Time};
 use filepact_journal::{Added, Base, Change, Was, Words};
 
 use crate::group::StagedGroup;
@@ -22,6 +22,8 @@ struct Publish {
     txn: u64,
     time: Time,
     own: bool,
+    /// What it replaces is as a put has published it.
+    replaces_ours: bool,
     /// What it displaces may become its spare.
     recycles: bool,
     step: Step,
@@ -72,6 +74,7 @@ impl Publication {
                 txn: word.txn,
                 time: word.time,
                 own: word.said.base.as_ref().is_some_and(|base| base.change.is_own()),
+                replaces_ours: seq.is_some_and(|seq| group.replaces_ours.contains(&seq)),
                 recycles: seq.is_some_and(|seq| group.recycles.contains(&seq)),
                 step,
             });
@@ -114,12 +117,12 @@ impl Publish {
         tell: &mut dyn FnMut(Rescued),
     ) -> Result<(), FsError> {
         let (fs, view) = (publisher.fs, publisher.view);
-        let Self { path, was, txn, time, own, recycles, step } = self;
-        let swap = Swap { path: &path, was: was.as_ref(), txn, time, own };
+        let Self { path, was, txn, time, own, replaces_ours, recycles, step } = self;
+        let swap = Swap { path: &path, was: was.as_ref(), txn, time, own, replaces_ours };
         match step {
             Step::Remove(at) => {
                 let displaced = remove_document(fs, &path, &at)?;
-                let gone = Gone { at: &at, by: None, attrs: None, recycles: false };
+                let gone = Gone { at: &at, by: None, recycles: false };
                 publisher.settle(swap, displaced, gone, tell)
             }
             Step::Swap(staged) => {
@@ -164,25 +167,23 @@ impl Publisher<'_> {
         let (fs, view) = (self.fs, self.view);
         rescued.into_iter().for_each(&mut *tell);
         let displaced = swap.run(fs, &staged)?;
-        let published = match leased {
-            // Under the lease, in which nobody can have changed it.
-            Some((file, attrs)) => {
+        let mut published = None;
+        match leased {
+            Some(file) => {
+                // Under the lease nobody can have written it; its attributes anybody can have set.
                 let taken = fs.now();
-                let stamp = file.stat()?.stamp;
+                let stamped = Stamped { stamp: file.stat()?.stamp, taken };
+                let attrs = file.attrs()?;
                 // Whoever wants to read it may, from here on.
                 drop(file);
-                let stamped = Stamped { stamp, taken };
-                stamp.same_body(&staged.stamp).then_some((stamped, attrs))
+                if stamped.stamp.same_body(&staged.stamp) {
+                    view.stamp(swap.path, stamped);
+                    published = Some((stamped, attrs));
+                }
             }
-            None => None,
-        };
-        match &published {
-            Some((stamped, _)) => view.stamp(swap.path, *stamped),
             None => note_stamp(fs, view, swap.path, &staged)?,
         }
-        // They were copied from what it has displaced.
-        let attrs = published.as_ref().map(|(_, attrs)| attrs);
-        let gone = Gone { at: &staged.at, by: Some(&staged), attrs, recycles };
+        let gone = Gone { at: &staged.at, by: Some(&staged), recycles };
         self.settle(swap, displaced, gone, tell)?;
         if let Some((stamped, attrs)) = published {
             self.spares.note(swap.path, stamped, attrs);
@@ -198,11 +199,13 @@ impl Publisher<'_> {
         gone: Gone<'_>,
         tell: &mut dyn FnMut(Rescued),
     ) -> Result<(), FsError> {
-        let Gone { at, by, attrs, recycles } = gone;
+        let Gone { at, by, recycles } = gone;
         match displaced.look(self.fs, at, swap, by)? {
             Settled::Ours(stat) => {
-                let gone = (at.to_owned(), stat, attrs);
-                self.spares.keep(self.fs, self.names, swap.path, gone, recycles)?;
+                let path = (swap.path, swap.txn);
+                let gone = (at.to_owned(), stat);
+                let edit = self.spares.keep(self.fs, self.names, path, gone, recycles)?;
+                edit.into_iter().for_each(tell);
             }
             Settled::Rescued(edit) => tell(edit),
             Settled::Gone => {}
@@ -218,8 +221,6 @@ struct Gone<'a> {
     at: &'a str,
     /// What took its place.
     by: Option<&'a Staged>,
-    /// Its attributes, where they are known.
-    attrs: Option<&'a Attrs>,
     /// It may become a spare.
     recycles: bool,
 }

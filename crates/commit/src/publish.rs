@@ -23,6 +23,8 @@ pub struct Swap<'a> {
     pub txn: u64,
     /// The time of its commit.
     pub time: Time,
+    /// Validation has found there what a put has published, by its stamp.
+    pub replaces_ours: bool,
     /// Mode and owner are its own: those of what it displaces do not matter.
     pub own: bool,
 }
@@ -87,7 +89,19 @@ impl<'a> Swap<'a> {
     /// That of a word with a body, or of a removal.
     pub fn of(path: &'a str, word: &'a Word, base: &'a Base) -> Self {
         let (was, own) = (base.change.was(), base.change.is_own());
-        Self { path, was, txn: word.txn, time: base.time, own }
+        Self { path, was, txn: word.txn, time: base.time, replaces_ours: false, own }
+    }
+
+    /// Whether this is what it replaces, still with the time that a commit gave it: whoever writes gives a file
+    /// another one, before the first byte.
+    fn finds_ours(&self, stat: &Stat) -> bool {
+        let stamp = &stat.stamp;
+        self.replaces_ours
+            && stamp.exact
+            && stat.kind == Kind::File
+            && self.was.is_some_and(|was| {
+                (was.ino, was.size, was.mtime) == (stamp.ino, stamp.size, stamp.mtime)
+            })
     }
 
     /// Puts the staged file at the path, making missing directories.
@@ -175,7 +189,7 @@ fn look_at(
     staged: Option<&Staged>,
 ) -> Result<Settled, FsError> {
     let Some(stat) = fs.stat(at)? else { return Ok(Settled::Gone) };
-    if !is_plainly_was(fs, at, &stat, swap.was, swap.time)? {
+    if !swap.finds_ours(&stat) && !is_plainly_was(fs, at, &stat, swap.was, swap.time)? {
         return rescue(fs, at, swap.path, swap.txn).map(Settled::Rescued);
     }
     if let Some(staged) = staged

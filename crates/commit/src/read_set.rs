@@ -62,7 +62,7 @@ impl Stamped {
     ///
     /// `false` proves nothing: compare hashes.
     pub fn proves(&self, now: &Stamp) -> bool {
-        self.stamp == *now && (self.stamp.exact || self.stamp.is_settled(self.taken))
+        self.stamp == *now && self.stamp.is_settled(self.taken)
     }
 }
 

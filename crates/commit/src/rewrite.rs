@@ -39,7 +39,7 @@ pub fn rewrite(
         fs.unlink(&staged.at)?;
         return Ok(Rewritten::Edited);
     }
-    let swap = Swap { path, was: Some(&was), txn, time, own: false };
+    let swap = Swap { path, was: Some(&was), txn, time, replaces_ours: false, own: false };
     let displaced = swap.run(fs, &staged)?;
     Ok(Rewritten::Done(displaced.settle(fs, &staged.at, swap, Some(&staged))?))
 }

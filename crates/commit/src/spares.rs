@@ -17,7 +17,6 @@
 mod words;
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::sync::Arc;
 
 use filepact_fs::{Access, Attrs, File, Fs, FsError, Kind, Rename, Stamp, Stat, Time, write_all};
@@ -52,7 +51,7 @@ pub(crate) struct Spares {
     /// Displaced versions that somebody had open when they were wanted, or let go; longest ago first.
     open: VecDeque<(String, Spare)>,
     /// Whether a lease keeps others out here; without it there are no spares.
-    leases: bool,
+    pub(crate) leases: bool,
 }
 
 /// A displaced version that nobody else knows.
@@ -61,8 +60,6 @@ struct Spare {
     at: String,
     /// As it was displaced.
     stat: Stat,
-    /// Its attributes, where they are known.
-    attrs: Option<Attrs>,
 }
 
 /// A small body for C8, which goes into a spare, or into a new file where that cannot be had.
@@ -82,8 +79,8 @@ pub(crate) struct Refill {
 #[must_use]
 pub(crate) struct Refilled {
     pub(crate) staged: Staged,
-    /// Of a spare: the file, which gives the lease back when it is dropped, and its attributes.
-    pub(crate) leased: Option<(Box<dyn File>, Attrs)>,
+    /// Of a spare: the file, which gives the lease back when it is dropped.
+    pub(crate) leased: Option<Box<dyn File>>,
     /// The spare was somebody's edit.
     pub(crate) rescued: Option<Rescued>,
 }
@@ -118,11 +115,20 @@ impl Spares {
         std::mem::replace(self, none)
     }
 
+    /// Those that a checkpoint has not swept, to be let go one after the other: what is in them may be covered
+    /// by the next one.
+    pub(crate) fn take_back(&mut self, spares: Self) {
+        self.open.extend(spares.by_path);
+        self.open.extend(spares.open);
+    }
+
     /// The attributes of a document that looks like this, if it was published from a spare and nobody has
     /// touched it since.
     pub(crate) fn attrs(&self, path: &str, stat: &Stat) -> Option<&Attrs> {
         let (stamped, attrs) = self.published.get(path)?;
-        (stamped.proves(&stat.stamp) && has(stat, attrs)).then_some(attrs)
+        let same = stamped.stamp == stat.stamp;
+        let proves = same && (stat.stamp.exact || stamped.proves(&stat.stamp));
+        (proves && owner(stat) == (attrs.mode, attrs.uid, attrs.gid)).then_some(attrs)
     }
 
     /// A body was published from a spare, and looks like this.
@@ -151,8 +157,7 @@ impl Spares {
             match spare.take(fs)? {
                 Taken::Leased(file) => {
                     let staged = spare.overwrite(&*file, &refill)?;
-                    let leased = Some((file, refill.attrs));
-                    return Ok(Refilled { staged, leased, rescued });
+                    return Ok(Refilled { staged, leased: Some(file), rescued });
                 }
                 Taken::Open if self.open.len() < MOST_OPEN => {
                     self.open.push_back((path.to_owned(), spare));
@@ -173,13 +178,13 @@ impl Spares {
         &mut self,
         fs: &dyn Fs,
         names: &mut StageNames,
-        path: &str,
-        (at, stat, attrs): (String, Stat, Option<&Attrs>),
+        (path, txn): (&str, u64),
+        (at, stat): (String, Stat),
         recycles: bool,
-    ) -> Result<(), FsError> {
+    ) -> Result<Option<Rescued>, FsError> {
         let recycles = recycles && self.may_keep(path, &stat);
-        if !recycles && !self.may_be_open(fs, &at, &stat)? {
-            return fs.unlink(&at);
+        if !recycles && !self.may_be_open(fs, &at, &stat) {
+            return fs.unlink(&at).map(|()| None);
         }
         // Under a name that belongs to no record, at which nobody looks for what a swap has left.
         let (at, stat) = match spare_name_path(&at) {
@@ -188,20 +193,22 @@ impl Spares {
                 let name = names.spare(path);
                 fs.rename(&at, &name, Rename::Replace)?;
                 // The rename has moved its ctime.
-                let Some(stat) = fs.stat(&name)? else { return Ok(()) };
-                (name, stat)
+                let Some(now) = fs.stat(&name)? else { return Ok(None) };
+                if !now.stamp.same_body(&stat.stamp) {
+                    // Saved since the look that has found it to be ours.
+                    return rescue(fs, &name, path, txn).map(Some);
+                }
+                (name, now)
             }
         };
-        // Unless somebody has changed them since they were looked at.
-        let attrs = attrs.filter(|attrs| has(&stat, attrs)).cloned();
-        let spare = Spare { at, stat, attrs };
+        let spare = Spare { at, stat };
         if recycles {
             self.bytes += stat.room;
             self.by_path.insert(path.to_owned(), spare);
         } else {
             self.open.push_back((path.to_owned(), spare));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// One of those that somebody had open goes, if nobody has it open any more; an edit is rescued. What
@@ -222,7 +229,8 @@ impl Spares {
 
     fn may_keep(&self, path: &str, stat: &Stat) -> bool {
         self.shows_edits(stat)
-            && stat.mode & UNFINISHED == 0
+            // It is opened for writing.
+            && stat.mode & 0o200 != 0
             // No holes: what C5 counts on is there.
             && stat.room >= stat.stamp.size
             && !self.by_path.contains_key(path)
@@ -231,14 +239,14 @@ impl Spares {
     }
 
     /// Whether somebody has a version open that is displaced.
-    fn may_be_open(&self, fs: &dyn Fs, at: &str, stat: &Stat) -> Result<bool, FsError> {
+    fn may_be_open(&self, fs: &dyn Fs, at: &str, stat: &Stat) -> bool {
         if !self.shows_edits(stat) || self.open.len() >= MOST_OPEN {
-            return Ok(false);
+            return false;
         }
         match fs.open(at, Access::Write) {
-            // Nothing is known of a file that we may not write.
-            Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => Ok(false),
-            file => Ok(matches!(file?.lease(), Ok(false))),
+            Ok(file) => matches!(file.lease(), Ok(false)),
+            // Of a file that we may not write nothing is known.
+            Err(error) => error.is_leased(),
         }
     }
 
@@ -247,6 +255,7 @@ impl Spares {
         self.leases
             && stat.kind == Kind::File
             && stat.nlink == 1
+            && stat.mode & UNFINISHED == 0
             // What is saved later, also within the tick of the swap, moves one of the two.
             && stat.stamp.mtime != stat.stamp.ctime
     }
@@ -264,12 +273,21 @@ impl Spare {
             // Somebody else's checkpoint has swept it.
             Err(error) if error.is_not_found() => return Ok(Taken::Useless),
             Err(error) if error.is_leased() => return Ok(Taken::Open),
-            file => file?,
+            // A program that runs, or one that we may not write: as it looks.
+            Err(_) => {
+                let now = fs.stat(&self.at)?;
+                return Ok(now.map_or(Taken::Useless, |now| self.without_lease(&now)));
+            }
+            Ok(file) => file,
         };
         match file.lease() {
             Ok(true) => {}
-            Ok(false) => return Ok(Taken::Open),
-            Err(_) => return Ok(self.without_lease(&file.stat()?)),
+            leased => {
+                return Ok(match (self.without_lease(&file.stat()?), leased) {
+                    (Taken::Useless, Ok(false)) => Taken::Open,
+                    (taken, _) => taken,
+                });
+            }
         }
         // Under the lease: nobody can save it any more.
         let now = file.stat()?;
@@ -301,12 +319,8 @@ impl Spare {
             write_all(file, &refill.bytes, 0)?;
         }
         file.set_mtime(refill.time)?;
+        file.set_attrs(&refill.attrs)?;
         let Attrs { mode, uid, gid, .. } = refill.attrs;
-        match &self.attrs {
-            // Setuid and setgid have to be asked for again, and looked at.
-            Some(attrs) if *attrs == refill.attrs && mode & 0o6000 == 0 => file.set_mode(mode)?,
-            _ => file.set_attrs(&refill.attrs)?,
-        }
         let stamp = Stamp { size: len as u64, mtime: refill.time, ..self.stat.stamp };
         Ok(Staged { at: self.at.clone(), stamp, owner: (mode, uid, gid) })
     }
@@ -317,11 +331,6 @@ impl Spare {
             unlinked => unlinked,
         }
     }
-}
-
-/// Whether mode and owner are these.
-fn has(stat: &Stat, attrs: &Attrs) -> bool {
-    owner(stat) == (attrs.mode, attrs.uid, attrs.gid)
 }
 
 impl Writer {
@@ -346,12 +355,17 @@ impl Writer {
     ///
     /// They stay gone, once the journal need not know any more what they held: a name that a power cut
     /// brings back would pass for somebody's edit.
-    pub(crate) fn sweep_spares(&self, spares: Spares, names: &[String]) -> Result<(), CommitError> {
+    pub(crate) fn sweep_spares(
+        &self,
+        spares: &Spares,
+        names: &[String],
+    ) -> Result<(), CommitError> {
         let fs = &*self.fs;
         let txn = self.view.committed();
-        for (path, spare) in spares.by_path.into_iter().chain(spares.open) {
+        let open = spares.open.iter().map(|(path, spare)| (path, spare));
+        for (path, spare) in spares.by_path.iter().chain(open) {
             match spare.take(fs)? {
-                Taken::Edited => self.counters.rescue(&rescue(fs, &spare.at, &path, txn)?),
+                Taken::Edited => self.counters.rescue(&rescue(fs, &spare.at, path, txn)?),
                 Taken::Leased(_) | Taken::Open | Taken::Useless => spare.unlink(fs)?,
             }
         }
@@ -371,7 +385,7 @@ impl Writer {
                 Some(words) => words,
                 None => words.insert(SpareWords::of(&self.view.scan()?)),
             };
-            let rescued = words.settle(fs, name)?;
+            let rescued = words.settle(fs, name, false)?;
             rescued.iter().for_each(|edit| self.counters.rescue(edit));
         }
         Ok(())

@@ -86,6 +86,7 @@ impl Writer {
             inline_max: self.limits.inline_max,
             synced: &group.synced,
             recycles_above,
+            syncs_bodies: inner.spares.leases && self.limits.durability != Durability::Buffered,
             spares: &inner.spares,
         }
         .run()?;

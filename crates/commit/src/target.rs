@@ -14,8 +14,9 @@ pub(crate) struct Target {
     /// Whether there is a document. What is added to one that is not there makes it, also where filepact
     /// knows a version that another program has removed.
     pub(crate) exists: bool,
-    /// Whether the document is as a put has published it whose body is in the journal: then its inode may
-    /// become its spare.
+    /// Whether the document is as a put has published it.
+    pub(crate) is_ours: bool,
+    /// And its body is in the journal: then its inode may become its spare.
     pub(crate) recycles: bool,
     /// What the change knowingly replaces: the version that the transaction read, or that filepact
     /// knows, or, where neither does, what is there.
@@ -57,7 +58,8 @@ impl Validation<'_> {
             Wrong::Io(error) => error.into(),
         })?;
         let mut exists = stat.is_some();
-        let recycles = stat.is_some_and(|stat| self.recycles(path, &stat));
+        let ours = stat.and_then(|stat| self.last_put(path, &stat));
+        let (is_ours, recycles) = (ours.is_some(), ours > Some(self.recycles_above));
         let (was, attrs) = match (change, stat) {
             (Change::Append { .. }, Some(stat)) => match self.added_to(path, seen, &stat) {
                 // Removed since.
@@ -83,7 +85,7 @@ impl Validation<'_> {
                 (self.replaced(path, seen, Some(&stat))?, attrs)
             }
         };
-        Ok(Target { exists, recycles, was, attrs, dir })
+        Ok(Target { exists, is_ours, recycles, was, attrs, dir })
     }
 
     /// The version that an append adds to, whoever made it.
@@ -99,7 +101,9 @@ impl Validation<'_> {
         // It is added to in place, so that it has to be open to us.
         drop(self.fs.open(path, Access::Append)?);
         let known = self.view.known(path);
-        let proves = |known: &Known| known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp));
+        let proves = |known: &Known| {
+            known.stamp.is_some_and(|stamped| self.view.proves(path, &stamped, &stat.stamp))
+        };
         let is_ours = |known: &Known| proves(known) || known.time == stat.stamp.mtime;
         if !known.as_ref().is_some_and(is_ours) {
             let holds = known.as_ref().filter(|known| !known.unread);
@@ -114,6 +118,12 @@ impl Validation<'_> {
                 // What is added to is in no record: without it the addition is not what was committed.
                 self.sync_once(path, &stat.stamp)?;
             }
+        }
+        // A put may have gone into a spare, which held an older version: what a power cut makes of the two is
+        // told apart as long as nothing is added to it.
+        if self.syncs_bodies && self.last_put(path, stat) > Some(self.view.progress().checkpoint())
+        {
+            self.sync_body(path, &stat.stamp)?;
         }
         // Size and hash are of one look: others may add to it between two, and of a version that never
         // was nobody finds that the append has added to it.
@@ -131,12 +141,11 @@ impl Validation<'_> {
         Ok(was(&stat.stamp, None))
     }
 
-    fn recycles(&self, path: &str, stat: &Stat) -> bool {
-        let known = self.view.known(path).filter(|known| known.seq > self.recycles_above);
-        known.is_some_and(|known| {
-            let is_put = known.content.is_some_and(|holds| holds.hash().is_some());
-            is_put && !known.unread && known.time == stat.stamp.mtime
-        })
+    /// The seq of the put that has published a document which looks like this.
+    fn last_put(&self, path: &str, stat: &Stat) -> Option<u64> {
+        let known = self.view.known(path).filter(|known| !known.unread)?;
+        let is_put = known.content.is_some_and(|holds| holds.hash().is_some());
+        (is_put && known.time == stat.stamp.mtime).then_some(known.seq)
     }
 
     fn attrs(&self, path: &DocPath) -> Result<Option<Attrs>, FsError> {
@@ -160,13 +169,17 @@ impl Validation<'_> {
     ) -> Result<Option<Was>, CommitError> {
         if let Some(seen) = seen {
             return Ok(match (seen, stat) {
-                (Seen::Document { hash, .. }, Some(stat)) => Some(was(&stat.stamp, Some(*hash))),
+                // The stamp of that look, and not of a later one: an edit that came between the two is none.
+                (Seen::Document { hash, stamp }, Some(stat)) => {
+                    let stamp = stamp.map_or(stat.stamp, |seen| seen.stamp);
+                    Some(was(&stamp, Some(*hash)))
+                }
                 _ => None,
             });
         }
         let Some(known) = self.view.known(path) else {
             let Some(stat) = stat else { return Ok(None) };
-            let settled = stat.stamp.exact || stat.stamp.is_settled(self.fs.now());
+            let settled = stat.stamp.is_settled(self.fs.now());
             let hash = if settled { None } else { self.look(path)?.hash() };
             return Ok(Some(was(&stat.stamp, hash)));
         };
@@ -176,7 +189,7 @@ impl Validation<'_> {
             // Whatever is displaced is not this.
             return Ok(Some(Was { hash: None, ..by_content(&holds) }));
         }
-        if known.stamp.is_some_and(|stamped| stamped.proves(&stat.stamp)) {
+        if known.stamp.is_some_and(|stamped| self.view.proves(path, &stamped, &stat.stamp)) {
             return Ok(Some(was(&stat.stamp, holds.hash())));
         }
         if let Some(hash) = self.recognised(path, &holds)? {

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use filepact_fs::{DocPath, Fs, FsError, Stamp, Stat, Time};
+use filepact_fs::{Access, DocPath, Fs, FsError, Stamp, Stat, SyncKind, Time};
 use filepact_journal::{Body, Hash, Put, RecordKind, Remove, Was};
 
 use crate::spares::Spares;
@@ -49,6 +49,8 @@ pub(crate) struct Validation<'a> {
     pub(crate) synced: &'a RefCell<HashMap<DocPath, Stamp>>,
     /// Documents whose last word is behind this may become spares.
     pub(crate) recycles_above: u64,
+    /// What is added to must be on the disk, as far as filepact has brought it.
+    pub(crate) syncs_bodies: bool,
     /// What is known of documents that were spares.
     pub(crate) spares: &'a Spares,
 }
@@ -111,7 +113,7 @@ impl Validation<'_> {
             return Ok(None);
         }
         if let Seen::Document { stamp: Some(stamp), .. } = was.seen
-            && self.stat(path)?.is_some_and(|now| stamp.proves(&now.stamp))
+            && self.stat(path)?.is_some_and(|now| self.view.proves(path, &stamp, &now.stamp))
         {
             return Ok(Some(was.seen));
         }
@@ -165,7 +167,7 @@ impl Validation<'_> {
         }
         // An append says the hash of its own bytes alone.
         if let (Some(known), Some(now)) = (known.stamp, stamp)
-            && known.proves(&now.stamp)
+            && self.view.proves(path, &known, &now.stamp)
         {
             return Ok(true);
         }
@@ -220,8 +222,23 @@ impl Validation<'_> {
     /// Once for all members of a group that find the document as it was before the sync: who finds it
     /// changed adds to what came after.
     pub(crate) fn sync_once(&self, path: &DocPath, found: &Stamp) -> Result<(), FsError> {
+        self.once(path, found, || self.sync(path))
+    }
+
+    /// The same of the content alone.
+    pub(crate) fn sync_body(&self, path: &DocPath, found: &Stamp) -> Result<(), FsError> {
+        let sync = || self.fs.open(path, Access::Read)?.sync(SyncKind::All);
+        self.once(path, found, || Mark::around(self.fs, sync))
+    }
+
+    fn once(
+        &self,
+        path: &DocPath,
+        found: &Stamp,
+        sync: impl FnOnce() -> Result<(), FsError>,
+    ) -> Result<(), FsError> {
         if self.synced.borrow().get(path) != Some(found) {
-            self.sync(path)?;
+            sync()?;
             self.synced.borrow_mut().insert(path.clone(), *found);
         }
         Ok(())

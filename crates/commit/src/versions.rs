@@ -35,6 +35,24 @@ pub(crate) fn is_version(
     is_one_of(fs, at, found, word, (word.oldest.as_ref(), &word.earlier))
 }
 
+/// Whether this is a version that the path has had since the last checkpoint, or the one before, whole: where no
+/// power was cut.
+pub(crate) fn is_whole_version((stat, hash): (&Stat, Hash), word: &Word) -> bool {
+    let was = word.was().into_iter().chain(&word.oldest);
+    let said = word.earlier.iter().chain([&word.said]);
+    was.into_iter().any(|was| is(was, stat, hash))
+        || said.into_iter().any(|said| said.hash() == Some(hash))
+}
+
+fn is(was: &Was, stat: &Stat, hash: Hash) -> bool {
+    match was.hash {
+        Some(known) => hash == known,
+        None => {
+            (stat.stamp.size, stat.stamp.mtime, stat.stamp.ino) == (was.size, was.mtime, was.ino)
+        }
+    }
+}
+
 fn is_one_of(
     fs: &dyn Fs,
     at: &str,
@@ -42,12 +60,7 @@ fn is_one_of(
     word: &Word,
     (oldest, earlier): (Option<&Was>, &[Said]),
 ) -> Result<bool, FsError> {
-    let is = |was: &Was| match was.hash {
-        Some(known) => hash == known,
-        None => {
-            (stat.stamp.size, stat.stamp.mtime, stat.stamp.ino) == (was.size, was.mtime, was.ino)
-        }
-    };
+    let is = |was: &Was| is(was, stat, hash);
     if word.was().is_some_and(is)
         || oldest.is_some_and(is)
         || earlier.iter().any(|said| said.hash() == Some(hash))

@@ -9,7 +9,7 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
 };
 
-use filepact_fs::{File, Fs, Stat, Time};
+use filepact_fs::{File, Fs, Stamp, Stat, Time};
 use filepact_journal::{
     FollowError, Follower, Group, Hash, Progress, Reading, Scan, State, StateFile, Was, Word,
     Words, read_to,
@@ -323,6 +323,18 @@ impl View {
     /// What is known of `path`.
     pub fn known(&self, path: &str) -> Option<Known> {
         self.read().known.get(path).cloned()
+    }
+
+    /// Whether the present stamp proves that a document's content is still the one that `stamped` was taken
+    /// of. An exact one with the time of its last put does so however fresh it is: whoever writes gives the
+    /// file another time before the first byte.
+    pub(crate) fn proves(&self, path: &str, stamped: &Stamped, now: &Stamp) -> bool {
+        let is_put = |known: &Known| {
+            known.time == now.mtime
+                && known.content.as_ref().is_some_and(|holds| holds.hash().is_some())
+        };
+        stamped.proves(now)
+            || stamped.stamp == *now && now.exact && self.read().known.get(path).is_some_and(is_put)
     }
 
     /// Everything that is known now, for as long as it is wanted, and the pin of this moment.

@@ -39,23 +39,28 @@ pub(crate) fn write(file: impl AsFd, wanted: &Attrs) -> io::Result<()> {
         fchown(file, uid, gid)?;
         present = read(file)?;
     }
+    let mut changed = false;
     for (name, value) in &wanted.xattrs {
         if value_of(&present, name) != Some(value) {
             fsetxattr(file, name, value, XattrFlags::empty())?;
+            changed = true;
         }
     }
     for (name, _) in &present.xattrs {
         if value_of(wanted, name).is_none() {
+            changed = true;
             match fremovexattr(file, name) {
                 Ok(()) | Err(Errno::NODATA) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
     }
-    if mode(&fstat(file)?) != wanted.mode {
+    // An ACL that has come or gone has changed it.
+    let now = if changed { mode(&fstat(file)?) } else { present.mode };
+    if now != wanted.mode {
         fchmod(file, Mode::from_raw_mode(wanted.mode))?;
         // The kernel drops setgid in silence where the caller is not of the group.
-        if mode(&fstat(file)?) != wanted.mode {
+        if wanted.mode & 0o2000 != 0 && mode(&fstat(file)?) != wanted.mode {
             return Err(Errno::PERM.into());
         }
     }

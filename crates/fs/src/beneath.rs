@@ -57,10 +57,10 @@ fn confined() -> ResolveFlags {
     ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS
 }
 
-/// Whether it is `.filepact`, or a folder that lies in it directly.
+/// Whether it is a folder that lies in `.filepact` directly. Not that itself: what is locked there excludes
+/// nobody who comes by the path, once it leads elsewhere.
 fn is_ours(dir: &str) -> bool {
-    let mut parts = dir.split('/');
-    parts.next() == Some(".filepact") && (parts.next(), parts.next()).1.is_none()
+    dir.strip_prefix(".filepact/").is_some_and(|name| !name.contains('/'))
 }
 
 impl Root {
@@ -92,7 +92,7 @@ impl Root {
 
     /// Whether stamps of files below it are [exact](crate::Stamp::exact).
     pub(crate) fn has_exact_times(&self) -> bool {
-        *self.exact.get_or_init(|| self.magic().is_ok_and(has_exact_times))
+        *self.exact.get_or_init(|| has_exact_times(&self.dir))
     }
 
     /// The directory at `path`; `""` is the root.

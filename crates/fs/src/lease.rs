@@ -17,8 +17,6 @@ const F_SETSIG: libc::c_int = 10;
 #[derive(Debug)]
 pub(crate) struct Lease {
     fd: RawFd,
-    /// After a `fork` the child shares the lease, which is its parent's to give back.
-    pid: u32,
 }
 
 impl Lease {
@@ -35,17 +33,16 @@ impl Lease {
         fcntl(fd, F_SETSIG, libc::SIGURG)?;
         match fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            taken => taken.map(|()| Some(Self { fd, pid: std::process::id() })),
+            taken => taken.map(|()| Some(Self { fd })),
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // Closing, which follows, does it too, unless a child has a copy of the descriptor.
-        if self.pid == std::process::id() {
-            let _ = fcntl(self.fd, libc::F_SETLEASE, libc::F_UNLCK);
-        }
+        // Closing, which follows, does it too, unless a child of fork has a copy of the descriptor. (No child
+        // drops this: nobody forks in the middle of a publish, on the thread that has it.)
+        let _ = fcntl(self.fd, libc::F_SETLEASE, libc::F_UNLCK);
     }
 }
 

@@ -13,9 +13,24 @@ const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
 /// Whether the system gives a file that was looked at a finer time stamp with its next change: since
 /// Linux 6.13, on ext4, xfs, btrfs and tmpfs.
-pub(crate) fn has_exact_times(magic: u32) -> bool {
-    matches!(magic, 0x0000_EF53 | 0x5846_5342 | 0x9123_683E | 0x0102_1994)
+///
+/// By the type that the file is mounted as: ext2 and ext3 have ext4's number in `statfs`, and coarse times.
+pub(crate) fn has_exact_times(dir: impl AsFd) -> bool {
+    let Ok(stat) = statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS) else {
+        return false;
+    };
+    let device = format!("{}:{}", stat.stx_dev_major, stat.stx_dev_minor);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let kind = mounts.lines().find_map(|mount| kind_of_mount(mount, &device));
+    matches!(kind, Some("ext4" | "xfs" | "btrfs" | "tmpfs"))
         && is_at_least(&uname().release().to_string_lossy(), (6, 13))
+}
+
+/// The type of a file system, if this line of `mountinfo` is of the device (`proc_pid_mountinfo(5)`).
+fn kind_of_mount<'a>(mount: &'a str, device: &str) -> Option<&'a str> {
+    let (place, source) = mount.split_once(" - ")?;
+    let is_it = place.split(' ').nth(2) == Some(device);
+    source.split(' ').next().filter(|_| is_it)
 }
 
 /// Whether this is the name of such a release, or of a later one.
@@ -58,7 +73,8 @@ fn convert(stat: &Statx, exact: bool) -> Stat {
         size: stat.stx_size,
         mtime: time(stat.stx_mtime),
         ctime: time(stat.stx_ctime),
-        exact,
+        // Also there an ext4 with small inodes keeps whole seconds.
+        exact: exact && stat.stx_ctime.tv_nsec != 0,
     };
     let has_mount = answers(stat, StatxFlags::MNT_ID) || answers(stat, MNT_ID_UNIQUE);
     Stat {
@@ -93,6 +109,14 @@ fn time(stamp: StatxTimestamp) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_is_known_by_its_device() {
+        let line = "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
+        assert_eq!(kind_of_mount(line, "98:0"), Some("ext3"));
+        assert_eq!(kind_of_mount(line, "98:1"), None);
+        assert_eq!(kind_of_mount("", "98:0"), None);
+    }
 
     #[test]
     fn releases_are_compared_by_their_numbers() {

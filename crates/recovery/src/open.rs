@@ -81,6 +81,12 @@ fn recover(
 
     let names = StageNames::new(&*fs);
     let mut run = Run { fs: &*fs, inspection, names, inline_max };
+    if !inspection.trusted && !planned.is_empty() {
+        // What is found may be the work of a recovery that died: a swap that has displaced somebody's edit is
+        // durable before the next swap of that document, or a power cut keeps the second one alone, and what
+        // that has displaced is gone.
+        run.sync_names(&planned)?;
+    }
     run.redo(&planned, &mut report)?;
     let adopted = run.adopted(&planned)?;
     // Adopted edits are recorded by what is synced here, and the checkpoint says that all is.

@@ -7,7 +7,7 @@ use filepact_commit::{
     Displaced, Dress, Holds, Known, Live, Rewritten, STAGE, SpareWords, StageNames, Staged,
     Stamped, Swap, drop_staged, finish, hash_file, is_earlier, look_past_links, place,
     remove_document, rescue, restage, rewrite, settle, settle_leftover, spare_name_path,
-    stage_edited, stage_name_record, sync_documents,
+    stage_edited, stage_name_record, sync_documents, sync_names,
 };
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
@@ -115,6 +115,12 @@ impl Run<'_> {
         Ok(records)
     }
 
+    /// Makes the names durable of all documents of the plan, and of what lies in `stage/`.
+    pub(crate) fn sync_names(&self, planned: &[Planned]) -> Result<(), FsError> {
+        self.fs.sync_dir(STAGE)?;
+        sync_names(self.fs, planned.iter().map(|planned| planned.path.as_str()))
+    }
+
     /// Syncs all documents of the plan with their directories.
     pub(crate) fn sync(&self, planned: &[Planned]) -> Result<(), FsError> {
         sync_documents(self.fs, planned.iter().map(|planned| planned.path.as_str()))
@@ -175,7 +181,7 @@ impl Run<'_> {
             let Some(name) = entry.name.to_str() else { continue };
             let at = format!("{STAGE}/{name}");
             if spare_name_path(name).is_some() {
-                match spares.settle(self.fs, name)? {
+                match spares.settle(self.fs, name, !self.inspection.trusted)? {
                     None => report.swept += 1,
                     Some(rescued) => report.rescued.push(rescued),
                 }
@@ -198,7 +204,7 @@ impl Run<'_> {
                 RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => continue,
             };
             let word = self.inspection.words.get(path);
-            let swap = Swap { path, was, txn, time, own: false };
+            let swap = Swap { path, was, txn, time, replaces_ours: false, own: false };
             // A power cut also leaves what was never whole.
             let is_ours = |stat: &Stat, found| match word {
                 Some(word) => is_earlier(self.fs, &at, (stat, found), word),

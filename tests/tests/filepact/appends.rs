@@ -10,7 +10,7 @@ use filepact::{Error, LoggedKind, Store, Version};
 use filepact_fs::{Fs, LockKind, OsFs};
 use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{open, options, prepared};
-use filepact_tests::history::INLINE_MAX;
+use filepact_tests::history::{INLINE_MAX, body};
 use filepact_tests::steps::Steps;
 
 use crate::support::{
@@ -606,4 +606,27 @@ fn the_time_of_an_append_is_not_taken_for_that_of_an_edit() {
     set_mtime(&sim, "log", stamp.mtime);
     drop(open(&sim));
     assert_eq!(log(&sim), "cut\nours\n");
+}
+
+/// The body lies in a spare, and not on the disk yet: what a power cut makes of it and of the version before
+/// is told apart as long as nothing is added to it.
+#[test]
+fn what_is_added_to_a_body_in_a_spare_stands_behind_that_body() {
+    let sim = prepared();
+    let store = open(&sim);
+    for (round, len) in [1_900, 1_800, 700].into_iter().enumerate() {
+        put(&store, "log", &body("log", round, len));
+    }
+    // A line of somebody else's in between, so that the record says no place right behind the body.
+    echo(&sim, "log", "theirs\n");
+    store.append("log", "ours\n").expect("nothing stands in the way");
+    let whole = sim.read("log").expect("it is there");
+    for world in sim.world().power_cut(&STRICT, 512, 1).worlds {
+        drop(open(&world));
+        let found = world.read("log").expect("it is there");
+        assert!(found.starts_with(&whole[..700]), "{}", world.dump());
+        let rest = String::from_utf8_lossy(&found[700..]);
+        let is_clean = rest.replace("theirs\n", "").replace("ours\n", "").is_empty();
+        assert!(is_clean && rest.contains("ours\n"), "{rest:?}\n{}", world.dump());
+    }
 }

@@ -1,5 +1,6 @@
 //! What the crash suite has found, each by its story.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use filepact::{Durability, Error};
@@ -10,8 +11,8 @@ use filepact_tests::history::INLINE_MAX;
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, after_power_cuts, commit, dies, dies_before_swap, fail, mtime, put, read, set_mtime,
-    text,
+    STRICT, after_power_cuts, commit, dies, dies_before_swap, distrust, fail, mtime, put, read,
+    set_mtime, text,
 };
 
 /// A process died in the making of a store when all names were there and none was durable. The next
@@ -645,4 +646,40 @@ fn an_edit_that_was_added_to_unread_is_rescued_also_after_a_reopening() {
     store.close().expect("all is well");
     put(&open(&sim), "log", b"anew\n");
     assert_eq!(rescued(&sim), vec![b"other\nsecond\n".to_vec()]);
+}
+
+/// A recovery had swapped an edit out, and died before it was in `rescued/`. The next one, which trusts no sync
+/// any more, wrote the document to another inode; the power cut kept that swap alone, and with it the edit in
+/// the place of what the next recovery drops.
+#[test]
+fn a_swap_of_a_recovery_that_died_is_durable_before_the_next_one() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", b"ours");
+    sim.replace("a.json", b"an edit");
+    sim.write_back_all();
+    distrust(&sim);
+    sim.write_back_all();
+    let sim = sim.world().process_death();
+    let (victim, world) = (sim.actor(), sim.clone());
+    let dies = Arc::clone(&victim);
+    let steps = Steps::new(victim, move |_, op, path| {
+        if (op, path) == ("sync_dir", ".filepact/rescued") {
+            world.kill(&dies);
+        }
+    });
+    assert!(options().open_with(steps).is_err(), "it has died");
+    assert_eq!(sim.read("a.json").as_deref(), Some(&b"ours"[..]));
+
+    sim.record();
+    drop(open(&sim));
+    let mut worlds = 0;
+    for moment in sim.recorded() {
+        for world in moment.world.power_cut(&STRICT, 64, 1).worlds {
+            drop(open(&world));
+            let kept = world.tree().into_values().any(|bytes| bytes == b"an edit");
+            assert!(kept, "cut in `{}`\n{}", moment.call, world.dump());
+            worlds += 1;
+        }
+    }
+    assert!(worlds > 500, "{worlds} worlds prove little");
 }

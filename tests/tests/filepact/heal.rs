@@ -480,3 +480,30 @@ fn what_a_dead_publisher_had_staged_is_nobodys_edit() {
     assert_eq!(healer.status().expect("it answers").rescued, []);
     assert_eq!(staged(&sim), Vec::<String>::new());
 }
+
+/// A handle has a spare that holds what another one has put again since, with the mode that it had then.
+#[test]
+fn an_older_spare_gives_a_healed_document_no_attributes() {
+    let sim = prepared();
+    let (victim, store) = (sim.actor(), open(&sim));
+    let (dies, world) = (Arc::clone(&victim), sim.clone());
+    let armed = Arc::new(AtomicBool::new(false));
+    let is_armed = Arc::clone(&armed);
+    let steps = Steps::new(victim, move |_, op, path| {
+        if is_armed.load(Ordering::SeqCst) && op == "rename" && path.ends_with("a.json") {
+            world.kill(&dies);
+        }
+    });
+    let other = options().open_with(steps).expect("it opens");
+    put(&store, "a.json", b"the same");
+    put(&store, "a.json", b"between");
+    sim.set_mode("a.json", 0o600);
+    put(&other, "a.json", b"the same");
+    armed.store(true, Ordering::SeqCst);
+    let mut tx = other.begin().expect("it is open");
+    tx.write_bytes("a.json", b"last").expect("a valid path");
+    tx.commit().expect_err("it has died");
+    put(&store, "b.json", b"healed");
+    assert_eq!(read(&sim, "a.json").as_deref(), Some("last"));
+    assert_eq!(sim.stat("a.json").expect("it is there").mode, 0o600);
+}

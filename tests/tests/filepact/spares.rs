@@ -123,11 +123,11 @@ fn what_an_editor_saves_after_its_inode_was_passed_over_is_rescued() {
     put(&store, "a.json", b"fourth");
     save(&*file, b"an hour's work");
     put(&store, "a.json", b"fifth");
-    assert_eq!(rescued(&sim), Vec::<String>::new(), "it may still be saved");
-    drop(file);
-    put(&store, "b.json", b"other");
-    put(&store, "b.json", b"other still");
     assert_eq!(rescued(&sim), ["an hour's work"]);
+    // It goes on in the same file.
+    save(&*file, b"another hour's");
+    put(&store, "a.json", b"sixth");
+    assert_eq!(rescued(&sim), ["another hour's"]);
 }
 
 /// What was there before filepact published it first, and what is removed.
@@ -435,4 +435,52 @@ fn while_another_process_makes_a_checkpoint_there_are_no_new_spares() {
         put(&store, "a.json", format!("round {round}").as_bytes());
     }
     assert_eq!(spares(&sim).len(), 1, "and afterwards there are");
+}
+
+/// At every call of a commit that has read the document, on a newer kernel: between the look that proves the
+/// read and the look at what is replaced as well.
+#[test]
+fn an_edit_at_any_call_of_a_commit_is_a_conflict_or_kept() {
+    for rounds in [0, 3] {
+        for nth in 1.. {
+            let sim = prepared();
+            sim.set_exact_times(true);
+            let (world, left) = (sim.clone(), Arc::new(Mutex::new(0_usize)));
+            let calls = Arc::clone(&left);
+            let steps = Steps::new(sim.actor(), move |_, _, _| {
+                let mut left = calls.lock().expect("no test has failed");
+                *left = left.saturating_sub(1);
+                if *left == 1 {
+                    world.write("a.json", b"an edit");
+                }
+            });
+            let store = options().open_with(steps).expect("it opens");
+            for round in 0..rounds {
+                put(&store, "a.json", format!("our {round}.").as_bytes());
+            }
+            let mut tx = store.begin().expect("the store is open");
+            let before = tx.read_bytes("a.json").expect("it can be read").expect("it is there");
+            tx.write_bytes("a.json", [&before[..], b"!"].concat()).expect("a valid path");
+            *left.lock().expect("no test has failed") = nth + 1;
+            let outcome = tx.commit();
+            if *left.lock().expect("no test has failed") > 1 {
+                assert!(nth > 25, "there are more calls than {nth}");
+                break;
+            }
+            let stands = read(&sim, "a.json").is_some_and(|text| text.starts_with("an edit"));
+            assert!(stands || rescued(&sim) == ["an edit"], "call {nth}: {outcome:?}");
+        }
+    }
+}
+
+/// Nobody could open it for writing.
+#[test]
+fn a_read_only_document_has_no_spare() {
+    let (sim, store) = with_spare();
+    sim.set_mode("a.json", 0o444);
+    for round in 0..4 {
+        put(&store, "a.json", format!("round {round}").as_bytes());
+        assert!(round == 0 || spares(&sim).is_empty(), "round {round}");
+    }
+    store.checkpoint().expect("nothing fails here");
 }

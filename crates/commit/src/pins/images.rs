@@ -8,7 +8,7 @@ use filepact_fs::{Access, File, Fs, FsError, Time, read_to_end};
 use filepact_journal::Hash;
 
 use super::{Entry, Image, Kept, entry_path, name_path};
-use crate::{CommitError, KEPT, STAGE, View};
+use crate::{CommitError, KEPT, STAGE, View, spare_name_path};
 
 /// What a document was before a publish changed it.
 #[derive(Debug)]
@@ -43,7 +43,8 @@ pub struct Images {
 pub(crate) fn linked_now(fs: &dyn Fs) -> Result<BTreeSet<u64>, FsError> {
     let mut inodes = BTreeSet::new();
     for dir in [KEPT, STAGE] {
-        for name in fs.list(dir)?.into_iter().filter_map(|entry| entry.name.into_string().ok()) {
+        let names = fs.list(dir)?.into_iter().filter_map(|entry| entry.name.into_string().ok());
+        for name in names.filter(|name| spare_name_path(name).is_none()) {
             inodes.extend(fs.stat(&format!("{dir}/{name}"))?.map(|stat| stat.stamp.ino));
         }
     }

@@ -6,7 +6,7 @@ use filepact_fs::{Access, Fs, FsError, Kind};
 use filepact_journal::{Hash, Scan, Words};
 
 use super::UNFINISHED;
-use crate::versions::is_version;
+use crate::versions::{is_version, is_whole_version};
 use crate::{Rescued, hash_file, rescue, spare_name_path, stage_body_path as in_stage};
 
 /// How often to look at a spare that its owner has for himself.
@@ -36,10 +36,14 @@ impl SpareWords {
 
     /// Drops a spare, if it is ours, else rescues it: somebody has saved it late, or an exchange that
     /// nobody has settled has displaced an edit to it.
-    pub fn settle(&self, fs: &dyn Fs, name: &str) -> Result<Option<Rescued>, FsError> {
+    ///
+    /// `torn`: a power cut may have made it of several versions.
+    pub fn settle(&self, fs: &dyn Fs, name: &str, torn: bool) -> Result<Option<Rescued>, FsError> {
         let mut tries = 0;
         loop {
-            match self.try_settle(fs, name) {
+            match self.try_settle(fs, name, torn) {
+                // Whose it is, or who else sweeps, has let it go just now.
+                Err(error) if error.is_not_found() => return Ok(None),
                 // Whose it is looks at it just now, and lets it go, or has been stopped there.
                 Err(error) if error.is_leased() && tries < PATIENCE => tries += 1,
                 Err(error) if error.is_leased() => return Ok(None),
@@ -48,7 +52,7 @@ impl SpareWords {
         }
     }
 
-    fn try_settle(&self, fs: &dyn Fs, name: &str) -> Result<Option<Rescued>, FsError> {
+    fn try_settle(&self, fs: &dyn Fs, name: &str, torn: bool) -> Result<Option<Rescued>, FsError> {
         let at = in_stage(name);
         let Some(stat) = fs.stat(&at)? else { return Ok(None) };
         let path = spare_name_path(name).and_then(|hash| self.paths.get(hash));
@@ -56,15 +60,12 @@ impl SpareWords {
         let is_ours = stat.kind == Kind::File
             && (stat.mode & UNFINISHED != 0
                 || match word {
-                    Some(word) => is_version(fs, &at, (&stat, hash_at(fs, &at)?), word)?,
+                    Some(word) if torn => is_version(fs, &at, (&stat, hash_at(fs, &at)?), word)?,
+                    Some(word) => is_whole_version((&stat, hash_at(fs, &at)?), word),
                     None => false,
                 });
         if is_ours {
-            return match fs.unlink(&at) {
-                // Whose it was has let it go just now.
-                Err(error) if error.is_not_found() => Ok(None),
-                unlinked => unlinked.map(|()| None),
-            };
+            return fs.unlink(&at).map(|()| None);
         }
         let path = path.map_or(name, String::as_str);
         rescue(fs, &at, path, word.map_or(0, |word| word.txn)).map(Some)
