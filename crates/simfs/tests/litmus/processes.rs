@@ -205,3 +205,28 @@ fn rule_8_open_handles_and_locks_are_counted_for_each_file() {
     assert_eq!(sim.open_count("g"), 0);
     drop(two);
 }
+
+#[test]
+fn rule_11_a_lease_is_had_by_who_alone_has_the_file_open_and_keeps_others_out() {
+    let (sim, actor) = durable(&[("f", b"")]);
+    let other = sim.actor();
+    let leased = actor.open("f", Access::Write).unwrap();
+    let reader = other.open("f", Access::Read).unwrap();
+    assert!(!leased.lease().unwrap(), "somebody reads it");
+    drop(reader);
+    assert!(leased.lease().unwrap());
+    // By whatever name, and by whatever process.
+    actor.rename("f", "g", Rename::NoReplace).unwrap();
+    for process in [&actor, &other] {
+        assert!(process.open("g", Access::Read).unwrap_err().is_leased());
+    }
+    drop(leased);
+    let again = other.open("g", Access::Write).unwrap();
+    assert!(again.lease().unwrap());
+    sim.kill(&other);
+    assert!(actor.open("g", Access::Read).is_ok(), "it has died with its process");
+    let read_only = actor.open("g", Access::Read).unwrap();
+    assert!(read_only.lease().is_err());
+    sim.set_leases(false);
+    assert!(actor.open("g", Access::Write).unwrap().lease().is_err());
+}
