@@ -4,8 +4,9 @@
 //!
 //! Settings: none of the flags. NOSYNC, NOMETASYNC and MAPASYNC give up durability; WRITEMAP does not,
 //! but setting a flag is unsafe code in heed, as is opening an environment in its later versions, and
-//! this project has none. heed 0.11 is the last version without; its LMDB commits as later ones do,
-//! with one sync of the pages and one of the meta page. A map of 16 GiB, so that it never has to grow.
+//! a benchmark here has none. heed 0.11 is the last version without; a later LMDB was not measured. A
+//! commit is one sync of the pages and one of the meta page. A map of 16 GiB, so that it never has to
+//! grow.
 
 use std::path::Path;
 
