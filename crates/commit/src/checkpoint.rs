@@ -138,7 +138,7 @@ impl Writer {
             Mark::Turn.clear(fs)?;
         }
         inner.covering = Some(upto);
-        let spares = inner.spares.take();
+        let spares = inner.spares.take_all();
         Ok(Some(Covered { upto, changed, names, spares }))
     }
 

@@ -187,46 +187,47 @@ impl StagedGroup {
             };
             let dress = Dress { attrs: attrs.as_ref(), mode, ids: None, time };
             let (hash, len) = (content.hash(), content.len());
-            if let (Content::Inline { bytes, .. }, Some(attrs)) = (&content, attrs)
-                && *recycles
-                && !own
-                && spares.has_room_for(&path, len)
-            {
-                // What making a file there would say, before the commit point.
-                if self.asked.insert(dir.clone()) {
-                    fs.check_dir(dir)?;
+            let refills = *recycles && !own && spares.has_room_for(&path, len);
+            let ((mode, uid, gid), body) = match (content, attrs) {
+                (Content::Inline { bytes, .. }, Some(attrs)) if refills => {
+                    // What making a file there would say, before the commit point.
+                    if self.asked.insert(dir.clone()) {
+                        fs.check_dir(dir)?;
+                    }
+                    let (body, dir) = (Arc::clone(&bytes), dir.clone());
+                    let refill = Refill { bytes: body, attrs: attrs.clone(), time, dir, at };
+                    self.refills.insert(seq, refill);
+                    ((attrs.mode, attrs.uid, attrs.gid), Body::Inline(bytes))
                 }
-                let (bytes, attrs, dir) = (Arc::clone(bytes), attrs.clone(), dir.clone());
-                let body = Body::Inline(Arc::clone(&bytes));
-                let (mode, uid, gid) = (attrs.mode, attrs.uid, attrs.gid);
-                self.refills.insert(seq, Refill { bytes, attrs, time, dir, at });
-                let put = Put { path, len, hash, mode, uid, gid, was, body, own };
-                self.records.push(RecordKind::Put(put));
-                continue;
-            }
-            let (staged, body) = match content {
-                Content::Inline { bytes, .. } => {
-                    (stage_bytes(fs, dir, &bytes, dress, at)?, Body::Inline(bytes))
+                (Content::Inline { bytes, .. }, _) => {
+                    let staged = stage_bytes(fs, dir, &bytes, dress, at)?;
+                    (self.stage(seq, staged), Body::Inline(bytes))
                 }
-                Content::Large { file, .. } => {
+                (Content::Large { file, .. }, _) => {
                     let name = names.body();
                     self.bodies.push((seq, name.clone()));
-                    (stage_link(&*file, &name, dress, at)?, Body::Staged(name))
+                    let staged = stage_link(&*file, &name, dress, at)?;
+                    (self.stage(seq, staged), Body::Staged(name))
                 }
-                Content::Existing { file, .. } => {
+                (Content::Existing { file, .. }, _) => {
                     let name = names.body();
                     self.bodies.push((seq, name.clone()));
                     let staged = stage_existing(fs, dir, &*file, len, &name, dress, at)?;
-                    (staged, Body::Staged(name))
+                    (self.stage(seq, staged), Body::Staged(name))
                 }
             };
-            let (mode, uid, gid) = staged.owner;
-            self.staged.insert(seq, staged);
             let put = Put { path, len, hash, mode, uid, gid, was, body, own };
             self.records.push(RecordKind::Put(put));
         }
         self.records.push(RecordKind::Commit(Commit { time, note: request.note, outside: false }));
         Ok(())
+    }
+
+    /// A staged body, for C8; its mode, owner and group.
+    fn stage(&mut self, seq: u64, staged: Staged) -> (u32, u32, u32) {
+        let owner = staged.owner;
+        self.staged.insert(seq, staged);
+        owner
     }
 
     /// The end of what earlier members of the group have added to the document, and the version that they

@@ -55,18 +55,19 @@ impl Writer {
             .collect();
         let by_hash: HashMap<String, (&str, &Word, &Base)> =
             by_record.values().map(|of| (Hash::of(of.0.as_bytes()).to_string(), *of)).collect();
-        for name in names_in_stage(fs)? {
-            if let Some((path, _, base)) = spare_name_path(&name).and_then(|of| by_hash.get(of))
+        let names = names_in_stage(fs)?;
+        for name in &names {
+            if let Some((path, _, base)) = spare_name_path(name).and_then(|of| by_hash.get(of))
                 && let Change::Put(put) = &base.change
-                && is_displaced_by(fs, &name, put)?
+                && is_displaced_by(fs, name, put)?
             {
-                carry_over(fs, &in_stage(&name), path, put, base.time)?;
+                carry_over(fs, &in_stage(name), path, put, base.time)?;
             }
-            let record = stage_name_record(&name);
+            let record = stage_name_record(name);
             let Some((path, word, base)) = record.and_then(|record| by_record.get(&record)) else {
                 continue;
             };
-            let at = in_stage(&name);
+            let at = in_stage(name);
             if let Change::Put(put) = &base.change {
                 carry_over(fs, &at, path, put, base.time)?;
             }
@@ -74,7 +75,7 @@ impl Writer {
             tell(settle_leftover(fs, &at, Swap::of(path, word, base), own, |_, _| Ok(false))?);
         }
         // What it had displaced to spares, and those that it was overwriting.
-        self.settle_spares(&names_in_stage(fs)?)?;
+        self.settle_spares(&names)?;
         secure_rescued(fs, inner.state.published.seq)?;
         if self.limits.durability == Durability::Files {
             // What stands there now was staged here, and nobody has synced it. The mark: an error

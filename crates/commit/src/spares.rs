@@ -1,7 +1,7 @@
 //! Spares: the inode that a document had before its last publish, kept in `stage/` for its next.
 //!
-//! To overwrite one in place costs a tenth of what a new file costs. Nobody sees it half written: a lease
-//! keeps everybody else from opening it until it is the document, and is only had while nobody has it
+//! To overwrite one in place costs much less than a new file. Nobody sees it half written: a lease keeps
+//! everybody else from opening it until it is the document, and is only had while nobody has it
 //! open, or a mapping of it. Who still reads the old version keeps it; then the body goes into a new file.
 //!
 //! A handle remembers its own spares, with the stamp that each had when it was displaced. One that has
@@ -110,7 +110,7 @@ impl Spares {
     }
 
     /// All of them; from now on there are none.
-    pub(crate) fn take(&mut self) -> Self {
+    pub(crate) fn take_all(&mut self) -> Self {
         let none = Self::new(self.leases);
         std::mem::replace(self, none)
     }
@@ -303,8 +303,10 @@ impl Spare {
     }
 
     /// The body, in place of what it holds. The file is leased.
+    ///
+    /// The mark is there before the first byte (C8), and goes with the last call: who dies in between leaves
+    /// what is known for ours. The time comes after the bytes, which set another one.
     fn overwrite(&self, file: &dyn File, refill: &Refill) -> Result<Staged, FsError> {
-        // The first to come and the last to go.
         file.set_mode(self.stat.mode | UNFINISHED)?;
         let (len, old) = (refill.bytes.len(), self.stat.stamp.size);
         if (len as u64) < old {

@@ -59,7 +59,6 @@ impl Validation<'_> {
         })?;
         let mut exists = stat.is_some();
         let ours = stat.and_then(|stat| self.last_put(path, &stat));
-        let (is_ours, recycles) = (ours.is_some(), ours > Some(self.recycles_above));
         let (was, attrs) = match (change, stat) {
             (Change::Append { .. }, Some(stat)) => match self.added_to(path, seen, &stat) {
                 // Removed since.
@@ -85,6 +84,8 @@ impl Validation<'_> {
                 (self.replaced(path, seen, Some(&stat))?, attrs)
             }
         };
+        let ours = ours.filter(|_| exists);
+        let (is_ours, recycles) = (ours.is_some(), ours > Some(self.recycles_above));
         Ok(Target { exists, is_ours, recycles, was, attrs, dir })
     }
 

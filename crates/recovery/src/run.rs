@@ -117,6 +117,7 @@ impl Run<'_> {
 
     /// Makes the names durable of all documents of the plan, and of what lies in `stage/`.
     pub(crate) fn sync_names(&self, planned: &[Planned]) -> Result<(), FsError> {
+        // First the name by which a displaced edit lies there, then the one that it has lost.
         self.fs.sync_dir(STAGE)?;
         sync_names(self.fs, planned.iter().map(|planned| planned.path.as_str()))
     }
