@@ -6,7 +6,7 @@ use filepact_fs::{Fs, FsError, Kind, SyncKind, parent_of};
 
 use crate::live::{Opened, open_past_links};
 
-/// Beyond this many documents one `syncfs` costs less than a sync of each.
+/// Beyond this many documents, or directories, one `syncfs` costs less than a sync of each.
 const SYNC_EACH: usize = 16;
 
 /// Makes these documents durable, with their directories and all ancestors up to the root; a
@@ -38,6 +38,9 @@ pub fn sync_names<'a>(fs: &dyn Fs, paths: impl Iterator<Item = &'a str>) -> Resu
         while dirs.insert(dir.to_owned()) && !dir.is_empty() {
             dir = parent_of(dir);
         }
+    }
+    if dirs.len() > SYNC_EACH {
+        return fs.sync_everything();
     }
     // The user may have made any of these directories, and nobody has synced them since: without
     // every ancestor the document's own directory can be lost whole.

@@ -214,7 +214,7 @@ fn is_at_its_path(fs: &dyn Fs, path: &str, put: &Put, word: &Word) -> Result<boo
     let stamp = file.stat()?.stamp;
     let is_longer = stamp.size > put.len && !word.said.appends.is_empty();
     if (stamp.size == put.len || is_longer) && !is_before_own(put, &stamp, word.time) {
-        let read = read_steady(fs, &*file, |file| hash_part(file, 0, put.len))?;
+        let read = read_steady(fs, &*file, |file, _| hash_part(file, 0, put.len))?;
         if read.content == put.hash {
             return Ok(true);
         }

@@ -90,7 +90,7 @@ impl Holds {
     /// Whether this is what stands at the path, and what stands there; `None` if that is no document.
     pub fn is_at(&self, fs: &dyn Fs, path: &str) -> Result<Option<(bool, Stat)>, FsError> {
         let Opened::Document(file) = open_past_links(fs, path)? else { return Ok(None) };
-        let read = read_steady(fs, &*file, |file| self.is_in(file))?;
+        let read = read_steady(fs, &*file, |file, _| self.is_in(file))?;
         Ok(Some((read.content, read.stat)))
     }
 

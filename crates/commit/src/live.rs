@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use filepact_fs::{Access, File, Fs, FsError, Kind, Stat, Time, read_full, read_to_end};
+use filepact_fs::{Access, File, Fs, FsError, Kind, Stat, Time, read_all, read_full};
 use filepact_journal::{Hash, Hasher};
 
 use crate::Stamped;
@@ -40,6 +40,9 @@ impl Live {
 const LEASE_PATIENCE: u32 = 500;
 const LEASE_PAUSE: Duration = Duration::from_millis(1);
 
+/// How much of a file is hashed at once, in bytes.
+const PIECE: u64 = 256 * 1024;
+
 /// How often a file may change under a reader before the last reading is taken.
 ///
 /// Whoever writes a file in place at this rate never has a settled content to offer.
@@ -51,7 +54,8 @@ pub fn look(fs: &dyn Fs, path: &str) -> Result<Live, FsError> {
         Opened::Absent => Live::Absent,
         Opened::Other(kind) => Live::Other(kind),
         Opened::Document(file) => {
-            let Steady { content: hash, stat, taken } = read_steady(fs, &*file, hash_file)?;
+            let hash = |file: &dyn File, size| hash_pieces(file, (0, u64::MAX), size);
+            let Steady { content: hash, stat, taken } = read_steady(fs, &*file, hash)?;
             Live::Document { stat, taken, hash }
         }
     })
@@ -70,7 +74,7 @@ pub fn read_live(fs: &dyn Fs, path: &str) -> Result<Option<(Vec<u8>, Stamped)>, 
     Ok(match open_document(fs, path)? {
         Opened::Absent | Opened::Other(_) => None,
         Opened::Document(file) => {
-            let read = read_steady(fs, &*file, read_to_end)?;
+            let read = read_steady(fs, &*file, read_all)?;
             let stamped = read.stamped();
             Some((read.content, stamped))
         }
@@ -137,17 +141,18 @@ impl<T> Steady<T> {
     }
 }
 
-/// Reads with a `stat` on both sides, so that a save in place in the middle is seen.
+/// Reads with a `stat` on both sides, so that a save in place in the middle is seen. `read` is told the size
+/// that the first one says.
 pub fn read_steady<T>(
     fs: &dyn Fs,
     file: &dyn File,
-    read: impl Fn(&dyn File) -> Result<T, FsError>,
+    read: impl Fn(&dyn File, u64) -> Result<T, FsError>,
 ) -> Result<Steady<T>, FsError> {
     let mut tries = 0;
     loop {
         let taken = fs.now();
         let stat = file.stat()?;
-        let content = read(file)?;
+        let content = read(file, stat.stamp.size)?;
         tries += 1;
         // The exchange that displaces a file changes its ctime alone; its content stays.
         if stat.stamp.same_body(&file.stat()?.stamp) || tries >= PATIENCE {
@@ -158,18 +163,24 @@ pub fn read_steady<T>(
 
 /// The hash of a whole file, read in pieces.
 pub fn hash_file(file: &dyn File) -> Result<Hash, FsError> {
-    hash_part(file, 0, u64::MAX)
+    hash_pieces(file, (0, u64::MAX), 0)
 }
 
 /// The hash of `len` bytes of a file from `offset` on, or of as many as there are.
 pub fn hash_part(file: &dyn File, offset: u64, len: u64) -> Result<Hash, FsError> {
+    hash_pieces(file, (offset, len), len)
+}
+
+/// As [`hash_part`], where there are probably so many bytes.
+fn hash_pieces(file: &dyn File, (offset, len): (u64, u64), expected: u64) -> Result<Hash, FsError> {
     let mut hasher = Hasher::new();
     let mut buffer = Vec::new();
     let mut done = 0;
     while done < len {
-        // Most documents are small: a large buffer is made only for the rest of one that is not.
-        let room = if done == 0 { 4 * 1024 } else { 256 * 1024 };
-        let rest = usize::try_from(len - done).unwrap_or(usize::MAX).min(room);
+        // Most documents are small: a large buffer is made only for one that is not. With a byte more than is
+        // expected the end shows.
+        let room = if done == 0 { expected.saturating_add(1).clamp(4096, PIECE) } else { PIECE };
+        let rest = usize::try_from((len - done).min(room)).expect("at most a piece");
         buffer.resize(rest, 0);
         let read = read_full(file, &mut buffer, offset + done)?;
         hasher.update(&buffer[..read]);

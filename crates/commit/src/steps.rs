@@ -24,7 +24,8 @@ impl Writer {
         inner: &mut Inner,
         waiting: &mut VecDeque<Member>,
     ) -> Vec<(Ticket, Answer)> {
-        let time = self.fs.now();
+        let fs = &self.fs.for_together();
+        let time = fs.now();
         let mut group = StagedGroup::new(inner.journal.next_seq(), time);
         let mut touched = Touched::default();
         let (mut answers, mut members, mut adopted) = (Vec::new(), Vec::new(), Vec::new());
@@ -34,7 +35,7 @@ impl Writer {
                 waiting.push_back((by, request));
                 continue;
             }
-            match self.add(inner, &mut group, &mut touched, &mut adopted, request) {
+            match self.add(fs, inner, &mut group, &mut touched, &mut adopted, request) {
                 Ok(Some(txn)) => members.push((by, txn)),
                 Ok(None) => {
                     let txn = self.view.committed();
@@ -50,7 +51,7 @@ impl Writer {
         }
         let published = match group.records.is_empty() {
             true => Ok(Vec::new()),
-            false => self.append_and_publish(inner, &mut group, &adopted, members.len()),
+            false => self.append_and_publish(fs, inner, &mut group, &adopted, members.len()),
         };
         inner.litter |= group.litter;
         match published {
@@ -68,6 +69,7 @@ impl Writer {
     /// C4 and C5 for one member. `None` says that it asks for no change.
     fn add(
         &self,
+        fs: &dyn Fs,
         inner: &mut Inner,
         group: &mut StagedGroup,
         touched: &mut Touched,
@@ -79,7 +81,7 @@ impl Writer {
             None => *group.recycles_above.insert(self.recycles_above(inner)?),
         };
         let validated = Validation {
-            fs: &*self.fs,
+            fs,
             view: &self.view,
             request: &request,
             mount: self.mount,
@@ -96,7 +98,7 @@ impl Writer {
         let changed: Vec<_> =
             request.changes.iter().map(|(path, change)| (path.clone(), how(change))).collect();
         let Inner { names, spares, .. } = inner;
-        let txn = group.add(&*self.fs, names, spares, request, &validated)?;
+        let txn = group.add(fs, names, spares, request, &validated)?;
         for (path, how) in changed {
             // What is made by an append is a new document to everybody else.
             let exists = validated.targets[&path].exists;
@@ -111,12 +113,12 @@ impl Writer {
     /// transaction that did it.
     fn append_and_publish(
         &self,
+        fs: &dyn Fs,
         inner: &mut Inner,
         group: &mut StagedGroup,
         adopted: &[Adopted],
         members: usize,
     ) -> Result<Vec<(u64, Rescued)>, CommitError> {
-        let fs = &*self.fs;
         // Before C6: a durable record must not name a body whose own name can still be lost; and with
         // `Files` no document may be swapped in whose body can still be lost.
         let durability = self.limits.durability;

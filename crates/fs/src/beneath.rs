@@ -9,16 +9,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstatfs, openat, openat2, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{fstat, fstatfs, openat, openat2, statat};
 use rustix::io::Errno;
 
 use crate::path::{name_of, parent_of};
 use crate::status::has_exact_times;
 
-/// The root directory, open from the start: `syncfs` reports errors only to a descriptor that was
-/// open before they happened (FACTS 3).
+/// How many directories of documents are kept for calls that belong together.
+const MOST_KEPT: usize = 64;
+
+/// The root directory, and what is known of what lies below it.
 #[derive(Debug)]
 pub(crate) struct Root {
+    shared: Arc<Shared>,
+    /// For calls that belong together: the directories that they have resolved.
+    kept: Option<Folders>,
+}
+
+/// Directories that stay open, by their paths.
+type Folders = RwLock<HashMap<String, Arc<OwnedFd>>>;
+
+/// What all calls have in common.
+#[derive(Debug)]
+struct Shared {
+    /// Open from the start: `syncfs` reports errors only to a descriptor that was open before they
+    /// happened (FACTS 3).
     dir: OwnedFd,
     /// `openat2` is missing (before Linux 5.6) or forbidden (seccomp).
     walks: AtomicBool,
@@ -27,7 +43,7 @@ pub(crate) struct Root {
     exact: OnceLock<bool>,
     /// The folders in `.filepact`, once each was resolved. They are ours: if somebody moves one while a
     /// store is open, it is still the same.
-    ours: RwLock<HashMap<String, Arc<OwnedFd>>>,
+    ours: Folders,
 }
 
 /// A directory that a path was resolved to.
@@ -36,8 +52,8 @@ pub(crate) enum Dir<'a> {
     Root(BorrowedFd<'a>),
     /// Opened with `O_PATH`: good for `*at` calls only.
     Below(OwnedFd),
-    /// The same, of a folder that stays open.
-    Ours(Arc<OwnedFd>),
+    /// The same, of one that stays open.
+    Kept(Arc<OwnedFd>),
 }
 
 impl AsFd for Dir<'_> {
@@ -45,7 +61,7 @@ impl AsFd for Dir<'_> {
         match self {
             Self::Root(dir) => *dir,
             Self::Below(dir) => dir.as_fd(),
-            Self::Ours(dir) => dir.as_fd(),
+            Self::Kept(dir) => dir.as_fd(),
         }
     }
 }
@@ -65,59 +81,97 @@ fn is_ours(dir: &str) -> bool {
 
 impl Root {
     pub(crate) fn new(dir: OwnedFd) -> Self {
-        Self {
+        let shared = Shared {
             dir,
             walks: AtomicBool::new(false),
             magic: OnceLock::new(),
             exact: OnceLock::new(),
-            ours: RwLock::default(),
-        }
+            ours: Folders::default(),
+        };
+        Self { shared: Arc::new(shared), kept: None }
+    }
+
+    /// The same root for calls that belong together: they resolve each directory once.
+    pub(crate) fn together(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), kept: Some(Folders::default()) }
     }
 
     /// What tells the kind of its file system, as in `statfs`.
     pub(crate) fn magic(&self) -> io::Result<u32> {
-        if let Some(magic) = self.magic.get() {
+        if let Some(magic) = self.shared.magic.get() {
             return Ok(*magic);
         }
-        let magic = fstatfs(&self.dir)?.f_type;
+        let magic = fstatfs(self.as_dir())?.f_type;
         // Its width and sign depend on the architecture; 32 bits are what counts.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Ok(*self.magic.get_or_init(|| magic as u32))
+        Ok(*self.shared.magic.get_or_init(|| magic as u32))
     }
 
     /// The root itself, open for reading.
     pub(crate) fn as_dir(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
+        self.shared.dir.as_fd()
     }
 
     /// Whether stamps of files below it are [exact](crate::Stamp::exact).
     pub(crate) fn has_exact_times(&self) -> bool {
-        *self.exact.get_or_init(|| has_exact_times(&self.dir))
+        *self.shared.exact.get_or_init(|| has_exact_times(self.as_dir()))
     }
 
     /// The directory at `path`; `""` is the root.
     pub(crate) fn dir(&self, path: &str) -> io::Result<Dir<'_>> {
         if path.is_empty() {
-            return Ok(Dir::Root(self.dir.as_fd()));
+            return Ok(Dir::Root(self.as_dir()));
         }
         check(path)?;
-        if !is_ours(path) {
-            return Ok(Dir::Below(self.resolve(path)?));
+        if let Some(dir) = self.kept(path) {
+            return Ok(Dir::Kept(dir));
         }
-        if let Some(dir) = self.ours.read().unwrap_or_else(PoisonError::into_inner).get(path) {
-            return Ok(Dir::Ours(Arc::clone(dir)));
+        let dir = self.resolve(path)?;
+        let (folders, most) = match &self.kept {
+            _ if is_ours(path) => (&self.shared.ours, usize::MAX),
+            Some(kept) => (kept, MOST_KEPT),
+            None => return Ok(Dir::Below(dir)),
+        };
+        let mut folders = folders.write().unwrap_or_else(PoisonError::into_inner);
+        if folders.len() >= most {
+            return Ok(Dir::Below(dir));
         }
-        let dir = Arc::new(self.resolve(path)?);
-        let mut ours = self.ours.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Dir::Ours(Arc::clone(ours.entry(path.to_owned()).or_insert(dir))))
+        Ok(Dir::Kept(Arc::clone(folders.entry(path.to_owned()).or_insert_with(|| Arc::new(dir)))))
+    }
+
+    /// The directory at `path`, if it stays open.
+    pub(crate) fn kept(&self, path: &str) -> Option<Arc<OwnedFd>> {
+        let folders = if is_ours(path) { &self.shared.ours } else { self.kept.as_ref()? };
+        folders.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+    }
+
+    /// Makes a call that looks up names. Where there is nothing because a directory that was kept is removed,
+    /// perhaps for another one of its name, it is made again.
+    pub(crate) fn look_up<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.forget_removed() => {
+                call()
+            }
+            answer => answer,
+        }
+    }
+
+    /// Whether there were any.
+    fn forget_removed(&self) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        let mut kept = kept.write().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.len();
+        kept.retain(|_, dir| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0));
+        kept.len() < before
     }
 
     /// Opens what stands at `path`, which must be a path beneath the root.
     pub(crate) fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         check(path)?;
-        if !is_ours(parent_of(path)) && !self.walks.load(Ordering::Relaxed) {
-            match openat2(&self.dir, path, flags, Mode::empty(), confined()) {
-                Err(Errno::NOSYS) => self.walks.store(true, Ordering::Relaxed),
+        let walks = &self.shared.walks;
+        if !is_ours(parent_of(path)) && !walks.load(Ordering::Relaxed) {
+            match openat2(self.as_dir(), path, flags, Mode::empty(), confined()) {
+                Err(Errno::NOSYS) => walks.store(true, Ordering::Relaxed),
                 // Forbidden, or the file is immutable: the other way tells.
                 Err(Errno::PERM) => {}
                 opened => return Ok(opened?),
@@ -134,13 +188,13 @@ impl Root {
     }
 
     fn resolve(&self, path: &str) -> Result<OwnedFd, Errno> {
-        if self.walks.load(Ordering::Relaxed) {
+        if self.shared.walks.load(Ordering::Relaxed) {
             return self.walk(path);
         }
         // Without O_NOFOLLOW, which together with O_PATH would open a link itself.
-        match openat2(&self.dir, path, PATH_ONLY, Mode::empty(), confined()) {
+        match openat2(self.as_dir(), path, PATH_ONLY, Mode::empty(), confined()) {
             Err(Errno::NOSYS | Errno::PERM) => {
-                self.walks.store(true, Ordering::Relaxed);
+                self.shared.walks.store(true, Ordering::Relaxed);
                 self.walk(path)
             }
             // The kernel could not be sure, since something was renamed meanwhile.
@@ -152,7 +206,7 @@ impl Root {
     /// The same, one component after the other.
     fn walk(&self, path: &str) -> Result<OwnedFd, Errno> {
         let mut components = path.split('/');
-        let mut dir = step(self.dir.as_fd(), components.next().unwrap_or_default())?;
+        let mut dir = step(self.as_dir(), components.next().unwrap_or_default())?;
         for component in components {
             dir = step(dir.as_fd(), component)?;
         }
@@ -187,7 +241,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt, symlink};
 
-    use rustix::fs::{CWD, fstat};
+    use rustix::fs::CWD;
 
     use super::*;
 
@@ -207,7 +261,7 @@ mod tests {
     fn both(root: &Root, path: &str) -> Result<OwnedFd, Errno> {
         let resolved = root.resolve(path);
         let walked = root.walk(path);
-        if root.walks.load(Ordering::Relaxed) {
+        if root.shared.walks.load(Ordering::Relaxed) {
             eprintln!("half skipped: openat2 is missing or forbidden here");
         }
         match (&resolved, &walked) {
@@ -264,9 +318,62 @@ mod tests {
     #[test]
     fn where_openat2_is_forbidden_the_walk_serves() {
         let (_temp, root) = root();
-        root.walks.store(true, Ordering::Relaxed);
+        root.shared.walks.store(true, Ordering::Relaxed);
         assert!(root.dir("a/b/c").is_ok());
         assert_eq!(root.entry("a/b/file").unwrap().1, "file");
         assert_eq!(root.dir("to-dir/b").unwrap_err().raw_os_error(), Some(40), "ELOOP");
+    }
+
+    fn ino(found: &io::Result<(Dir<'_>, &str)>) -> u64 {
+        fstat(&found.as_ref().unwrap().0).unwrap().st_ino
+    }
+
+    #[test]
+    fn calls_that_belong_together_find_a_directory_where_it_was_although_it_is_moved() {
+        let (temp, root) = root();
+        let together = root.together();
+        let before = ino(&together.entry("a/b/x"));
+        fs::rename(temp.path().join("a/b"), temp.path().join("moved")).unwrap();
+        assert_eq!(ino(&together.entry("a/b/x")), before);
+        assert!(root.entry("a/b/x").is_err());
+        fs::create_dir(temp.path().join("a/b")).unwrap();
+        assert_eq!(ino(&together.entry("a/b/x")), before);
+        // Everybody else, and whoever begins now, finds the new one.
+        assert_ne!(ino(&root.entry("a/b/x")), before);
+        assert_ne!(ino(&root.together().entry("a/b/x")), before);
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_meanwhile_is_looked_up_again() {
+        let (temp, root) = root();
+        let together = root.together();
+        let stat = || {
+            let (dir, name) = together.entry("a/b/c/file")?;
+            Ok(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?)
+        };
+        assert!(together.look_up(stat).is_err());
+        let dir = temp.path().join("a/b/c");
+        fs::remove_dir(&dir).unwrap();
+        assert!(together.look_up(stat).is_err());
+        fs::create_dir(&dir).unwrap();
+        // Kept before it is removed, and found anew as what stands there now.
+        assert!(together.look_up(stat).is_err());
+        fs::remove_dir(&dir).unwrap();
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("file"), "").unwrap();
+        assert!(together.look_up(stat).is_ok());
+    }
+
+    #[test]
+    fn few_directories_stay_open_and_all_are_found() {
+        let (temp, root) = root();
+        let together = root.together();
+        for n in 0..2 * MOST_KEPT {
+            let dir = n.to_string();
+            fs::create_dir(temp.path().join(&dir)).unwrap();
+            let found = fstat(together.dir(&dir).unwrap()).unwrap().st_ino;
+            assert_eq!(found, fs::metadata(temp.path().join(&dir)).unwrap().ino());
+        }
+        assert_eq!(together.kept.unwrap().into_inner().unwrap().len(), MOST_KEPT);
     }
 }

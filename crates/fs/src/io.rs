@@ -64,8 +64,16 @@ pub fn read_full(file: &dyn File, buffer: &mut [u8], offset: u64) -> Result<usiz
 /// # Errors
 /// What [`File::stat`] and [`File::read_at`] answer.
 pub fn read_to_end(file: &dyn File) -> Result<Vec<u8>> {
+    read_all(file, file.stat()?.stamp.size)
+}
+
+/// As [`read_to_end`], of a file that had this size a moment ago.
+///
+/// # Errors
+/// What [`File::read_at`] answers.
+pub fn read_all(file: &dyn File, size: u64) -> Result<Vec<u8>> {
     // One byte more than the size, so that an unchanged file ends within the first round.
-    let size = usize::try_from(file.stat()?.stamp.size).unwrap_or(usize::MAX);
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     let mut room = size.saturating_add(1);
     loop {

@@ -50,6 +50,13 @@ impl Latched {
         &self.inner
     }
 
+    /// The same for [calls that belong together](Fs::together), with the same latch.
+    #[must_use]
+    pub fn for_together(&self) -> Self {
+        let inner = self.inner.together().unwrap_or_else(|| Arc::clone(&self.inner));
+        Self { inner, latch: self.latch.clone() }
+    }
+
     fn file(&self, path: &str, inner: Box<dyn File>) -> Box<dyn File> {
         Box::new(LatchedFile { inner, path: path.into(), latch: self.latch.clone() })
     }
@@ -94,6 +101,10 @@ fn never_began(error: &FsError) -> bool {
 }
 
 impl Fs for Latched {
+    fn threads(&self) -> usize {
+        self.inner.threads()
+    }
+
     fn facts(&self) -> Result<Facts> {
         self.inner.facts()
     }

@@ -40,6 +40,7 @@ mod listen;
 mod lock;
 mod open;
 mod os;
+mod parallel;
 mod path;
 mod stamp;
 mod status;
@@ -49,10 +50,12 @@ mod unnamed;
 pub use error::{FsError, LatchTripped, Result};
 pub use folder::NewFolder;
 pub use io::{
-    PartialWrite, copy, give_to_owner_of, read_full, read_to_end, share_content, write_all,
+    PartialWrite, copy, give_to_owner_of, read_all, read_full, read_to_end, share_content,
+    write_all,
 };
 pub use latch::Latched;
 pub use os::OsFs;
+pub use parallel::with_each;
 pub use path::{DocPath, InvalidPath, is_reserved, parent_of};
 pub use stamp::{InvalidTime, Kind, Stamp, Stat, Time};
 pub use traits::{

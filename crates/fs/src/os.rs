@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fd::OwnedFd;
@@ -22,6 +24,9 @@ use crate::{
     Access, Entry, Facts, File, Fs, Listening, Lock, LockKind, Rename, Result, Stat, Time,
 };
 use crate::{direct, facts, listen, lock, open, status, unnamed};
+
+/// Beyond this a disk is busy.
+const MOST_THREADS: usize = 8;
 
 /// The file system below one directory, by way of Linux system calls (4.11 or newer).
 ///
@@ -57,6 +62,16 @@ impl OsFs {
 }
 
 impl Fs for OsFs {
+    fn together(&self) -> Option<Arc<dyn Fs>> {
+        Some(Arc::new(Self { root: Arc::new(self.root.together()) }))
+    }
+
+    fn threads(&self) -> usize {
+        // Who waits for a disk needs no processor.
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        (2 * processors).min(MOST_THREADS)
+    }
+
     fn facts(&self) -> Result<Facts> {
         facts::of(&self.root)
     }
@@ -113,12 +128,17 @@ impl Fs for OsFs {
 
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
         let exact = self.root.has_exact_times();
-        let found = if path.is_empty() {
-            Ok(status::of_handle(self.root.as_dir(), exact))
-        } else {
-            self.root.entry(path).map(|(dir, name)| status::of_entry(dir, name, exact))
-        };
-        let found = found.and_then(|stat| Ok(stat?));
+        let found = self.root.look_up(|| {
+            if path.is_empty() {
+                return Ok(status::of_handle(self.root.as_dir(), exact)?);
+            }
+            if let Some(dir) = self.root.kept(path) {
+                let stat = status::of_handle(dir, exact)?;
+                return if stat.nlink > 0 { Ok(stat) } else { Err(Errno::NOENT.into()) };
+            }
+            let (dir, name) = self.root.entry(path)?;
+            Ok(status::of_entry(dir, name, exact)?)
+        });
         match found {
             Err(error) if is_absence(&error) => Ok(None),
             found => found.map(Some).at("stat", path),
@@ -130,23 +150,29 @@ impl Fs for OsFs {
     }
 
     fn make_dir(&self, path: &str, mode: u32) -> Result<()> {
-        let (dir, name) = self.root.entry(path).at("make directory", path)?;
-        mkdirat(dir, name, Mode::from_raw_mode(mode)).at("make directory", path)
+        let made = self.root.look_up(|| {
+            let (dir, name) = self.root.entry(path)?;
+            Ok(mkdirat(dir, name, Mode::from_raw_mode(mode))?)
+        });
+        made.at("make directory", path)
     }
 
     fn rename(&self, from: &str, to: &str, how: Rename) -> Result<()> {
-        let (from_dir, from_name) = self.root.entry(from).at("rename", from)?;
-        let (to_dir, to_name) = self.root.entry(to).at("rename to", to)?;
         let flags = match how {
             // Also where the file system knows no flags.
-            Rename::Replace => {
-                return renameat(from_dir, from_name, to_dir, to_name).at("rename to", to);
-            }
-            Rename::NoReplace => RenameFlags::NOREPLACE,
-            Rename::Exchange => RenameFlags::EXCHANGE,
+            Rename::Replace => None,
+            Rename::NoReplace => Some(RenameFlags::NOREPLACE),
+            Rename::Exchange => Some(RenameFlags::EXCHANGE),
         };
-        let op = if how == Rename::Exchange { "exchange with" } else { "rename to" };
-        renameat_with(from_dir, from_name, to_dir, to_name, flags).at(op, to)
+        let renamed = self.root.look_up(|| {
+            let (from_dir, from_name) = self.root.entry(from)?;
+            let (to_dir, to_name) = self.root.entry(to)?;
+            Ok(match flags {
+                None => renameat(from_dir, from_name, to_dir, to_name),
+                Some(flags) => renameat_with(from_dir, from_name, to_dir, to_name, flags),
+            }?)
+        });
+        renamed.at(if how == Rename::Exchange { "exchange with" } else { "rename to" }, to)
     }
 
     fn check_dir(&self, dir: &str) -> Result<()> {

@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Kind, Result, Stat, Time};
@@ -16,6 +17,17 @@ use crate::{Kind, Result, Stat, Time};
 /// What a call promises after a power cut stands at each method; what is not promised there may be
 /// lost, in any order.
 pub trait Fs: Send + Sync + fmt::Debug {
+    /// The same, for calls that belong together: each directory is resolved once, so that whoever moves it
+    /// meanwhile has moved it afterwards, with what these calls put there. `None` where nothing is gained.
+    fn together(&self) -> Option<Arc<dyn Fs>> {
+        None
+    }
+
+    /// How many threads may well wait for the disk at once; 1 where calls keep the order that they are made in.
+    fn threads(&self) -> usize {
+        1
+    }
+
     /// Which boot, which mount, what kind of file system the root lies on.
     fn facts(&self) -> Result<Facts>;
 

@@ -21,7 +21,7 @@ use crate::birth::{OpenSegment, birth, sweep_unborn};
 use crate::follow::read_from;
 use crate::load::segments_in;
 use crate::scan::start_of;
-use crate::segment::{JOURNAL_DIR, LARGEST_BYTES, PADDING};
+use crate::segment::{JOURNAL_DIR, LARGEST_BYTES, PADDING, SMALLEST_BYTES};
 use crate::{
     AppendError, Chain, Group, Header, Position, Progress, Record, RecordKind, Scan, Tail,
     encode_group, segment_path,
@@ -221,7 +221,8 @@ impl Journal {
             bytes.extend_from_slice(&lines);
             (chain, last) = (after, group.last);
         }
-        let begins = journal.give_birth(&bytes, journal.last_checkpoint(), time)?;
+        let begins =
+            journal.give_birth(&bytes, journal.last_checkpoint(), time, journal.newest_bytes)?;
         journal.synced = last;
         journal.progress.end = begins.after(begins.offset() + bytes.len() as u64, last, chain);
         Ok(journal)
@@ -263,10 +264,10 @@ impl Journal {
             return Err(AppendError::Unchanged(FsError::new("append to", JOURNAL_DIR, error)));
         }
         let first = self.next_seq();
-        // A checkpoint leaves a segment that grew beyond all others for one large group: with it
-        // goes what every later opening would have to read for nothing.
-        let leave = self.newest_bytes > LARGEST_BYTES
-            && matches!(kinds[..], [RecordKind::Checkpoint { .. }]);
+        let leave = match kinds[..] {
+            [RecordKind::Checkpoint { upto }] => self.is_left_by_checkpoint(upto),
+            _ => false,
+        };
         let (mut records, (mut bytes, mut chain)) = self.encode(first, kinds);
         let fits = |tail: &OpenSegment| self.end().offset() + bytes.len() as u64 <= tail.size;
         let has_room = !leave && self.tail.as_ref().is_some_and(fits);
@@ -288,7 +289,8 @@ impl Journal {
                     checkpoint = checkpoint.max(upto);
                 }
             }
-            self.give_birth(&bytes, checkpoint, time)?
+            let previous = if leave { 0 } else { self.newest_bytes };
+            self.give_birth(&bytes, checkpoint, time, previous)?
         };
         let (last, born) = (first + records.len() as u64 - 1, !has_room);
         if born || sync == Sync::Now {
@@ -298,6 +300,14 @@ impl Journal {
         let group = Group { records, first, last, begins, ends, born, covered: false };
         self.progress.take(&group);
         Ok(Appended { first, last, synced: self.synced, group })
+    }
+
+    /// Whether a checkpoint up to there goes to a new segment, and with it goes what every later opening
+    /// would have to read for nothing: all that is in this one, if nothing else is needed; or the room beyond
+    /// all other segments' that it has for one large group.
+    fn is_left_by_checkpoint(&self, upto: u64) -> bool {
+        let is_covered = upto + 1 == self.next_seq() && self.end().offset() > SMALLEST_BYTES;
+        is_covered || self.newest_bytes > LARGEST_BYTES
     }
 
     /// The records of the next group, their bytes, and the chain after them.
@@ -356,6 +366,7 @@ impl Journal {
         groups: &[u8],
         checkpoint: u64,
         time: Time,
+        previous_bytes: u64,
     ) -> Result<Position, AppendError> {
         let (first, end) = (self.next_seq(), *self.end());
         let header = Header {
@@ -365,10 +376,9 @@ impl Journal {
             chain: end.chain(),
             time,
         };
-        let segment =
-            birth(&*self.fs, &header, groups, self.newest_bytes).inspect_err(|error| {
-                self.stopped |= matches!(error, AppendError::Unknown(_));
-            })?;
+        let segment = birth(&*self.fs, &header, groups, previous_bytes).inspect_err(|error| {
+            self.stopped |= matches!(error, AppendError::Unknown(_));
+        })?;
         self.newest_bytes = segment.size;
         self.tail = Some(segment);
         self.elders = Some(header.checkpoint);

@@ -8,7 +8,7 @@ use filepact_commit::{
     Live, Mark, Opened, STAGE, Stamped, are_there, hash_part, is_before_own, is_earlier, is_torn,
     look_past_links, open_past_links, stage_body_path, stage_name_record,
 };
-use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of};
+use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of, with_each};
 use filepact_journal::{
     Added, Append, Base, Body, Change, Hash, Put, Reading, Scan, Segment, StateFile, Word, Words,
     load, scan,
@@ -76,17 +76,18 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
     changed.iter().for_each(|(path, append)| words.forget_before(path, *append));
 
     let is_copy = state.as_ref().is_some_and(|reading| !reading.trusted_inode);
-    let mut documents = BTreeMap::new();
-    for (path, word) in words.iter() {
+    let all: Vec<(&str, &Word)> = words.iter().collect();
+    let inspected = with_each(fs, &all, |(path, word)| {
         let standing = match (failed, trusted) {
             (true, _) => Standing::Failed,
             (false, false) => Standing::Untrusted,
             (false, true) if word.seq <= published => Standing::Published,
             (false, true) => Standing::Committed,
         };
-        let inspected = inspect_document(fs, path, word, &words, (standing, is_copy))?;
-        documents.insert(path.to_owned(), inspected);
-    }
+        inspect_document(fs, path, word, &words, (standing, is_copy))
+    })?;
+    let paths = all.iter().map(|(path, _)| (*path).to_owned());
+    let documents = paths.zip(inspected).collect();
     Ok(Some(Inspection { scan, words, state, trusted, failed, documents }))
 }
 

@@ -1,6 +1,6 @@
 //! Opening alone: make the store or recover it, and hand over to the writer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use filepact_commit::{
@@ -90,11 +90,13 @@ fn recover(
     run.redo(&planned, &mut report)?;
     let adopted = run.adopted(&planned)?;
     // Adopted edits are recorded by what is synced here, and the checkpoint says that all is.
+    let mut rewritten = HashSet::new();
     if !planned.is_empty() {
         // Again where it is set already. A trusted cache is trusted no more if one of these fails.
         Mark::Checkpoint.set(&*fs)?;
         run.sync(&planned)?;
-        if run.verify(&planned, &mut report)? {
+        rewritten = run.verify(&planned, &mut report)?;
+        if !rewritten.is_empty() {
             run.sync(&planned)?;
         }
         secure_rescued(&*fs, inspection.scan.checkpoint)?;
@@ -112,7 +114,7 @@ fn recover(
         fs.sync_dir(STAGE)?;
         let _ = journal.append(vec![RecordKind::Checkpoint { upto }], fs.now())?;
     }
-    let known = run.known(&planned, upto)?;
+    let known = run.known(&planned, &rewritten, upto)?;
     run.sweep_bodies(&mut report)?;
     // Nobody reads an older moment any more: nobody else has the store open.
     sweep_kept_alone(&*fs)?;

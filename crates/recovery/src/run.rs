@@ -1,15 +1,15 @@
 //! Carries a plan out, by the swaps that commits use; every step can be repeated.
 
 use std::cell::LazyCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use filepact_commit::{
     Displaced, Dress, Holds, Known, Live, Rewritten, STAGE, SpareWords, StageNames, Staged,
-    Stamped, Swap, drop_staged, finish, hash_file, is_earlier, look_past_links, place,
+    Stamped, Swap, drop_staged, finish, hash_part, is_earlier, look_past_links, place,
     remove_document, rescue, restage, rewrite, settle, settle_leftover, spare_name_path,
     stage_edited, stage_name_record, sync_documents, sync_names,
 };
-use filepact_fs::{Access, Attrs, Fs, FsError, Stat};
+use filepact_fs::{Access, Attrs, Fs, FsError, Stat, with_each};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
 use crate::inspect::Inspected;
@@ -55,27 +55,28 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// After a sync: what the device does not show is written to a new inode. Says whether there was
-    /// any; it needs a sync again.
+    /// After a sync: what the device does not show is written to a new inode. Returns the documents of which
+    /// that is so; they need a sync again.
     pub(crate) fn verify(
         &mut self,
         planned: &[Planned],
         report: &mut Report,
-    ) -> Result<bool, RecoveryError> {
-        let mut rewritten = false;
-        for Planned { path, row, facts } in planned {
+    ) -> Result<HashSet<String>, RecoveryError> {
+        let doubtful = with_each(self.fs, planned, |Planned { path, row, facts }| {
             let (seen, proves) = match (row.action, facts.standing) {
                 (Action::Verify, _) => (self.inspected(path), true),
                 // A failed sync leaves nothing that reading could prove.
                 (Action::Extend, Standing::Failed) => (self.look_again(path)?, false),
                 (Action::Extend, Standing::Untrusted) => (self.look_again(path)?, true),
-                _ => continue,
+                _ => return Ok(None),
             };
-            let hash = seen.map(|(_, hash)| hash);
-            if !proves || self.device_hash(path)? != hash {
-                self.rewrite(path, seen, report)?;
-                rewritten = true;
-            }
+            let is_durable = proves && self.device_hash(path)? == seen.map(|(_, hash)| hash);
+            Ok::<_, FsError>((!is_durable).then(|| (path.clone(), seen)))
+        })?;
+        let mut rewritten = HashSet::new();
+        for (path, seen) in doubtful.into_iter().flatten() {
+            self.rewrite(&path, seen, report)?;
+            rewritten.insert(path);
         }
         Ok(rewritten)
     }
@@ -133,6 +134,7 @@ impl Run<'_> {
     pub(crate) fn known(
         &self,
         planned: &[Planned],
+        rewritten: &HashSet<String>,
         seq: u64,
     ) -> Result<HashMap<String, Known>, FsError> {
         let mut known: HashMap<String, Known> = HashMap::new();
@@ -150,14 +152,18 @@ impl Run<'_> {
                 known.insert(path.to_owned(), after);
             }
         }
-        for Planned { path, .. } in planned {
-            let (content, stamp) = match look_past_links(self.fs, path)? {
-                Live::Document { stat, taken, hash } => {
-                    let stamped = Stamped { stamp: stat.stamp, taken };
-                    (Some(Holds::whole(stat.stamp.size, Some(hash))), Some(stamped))
-                }
-                Live::Absent | Live::Other(_) => (None, None),
+        let looks = with_each(self.fs, planned, |Planned { path, row, .. }| match row.action {
+            // What was only looked at is as it was, or somebody edits it.
+            Action::Keep | Action::Verify | Action::Adopt if !rewritten.contains(path) => {
+                Ok(self.inspected(path))
+            }
+            _ => self.look_again(path),
+        })?;
+        for (Planned { path, .. }, look) in planned.iter().zip(looks) {
+            let holds = |(stamped, hash): (Stamped, _)| {
+                (Holds::whole(stamped.stamp.size, Some(hash)), stamped)
             };
+            let (content, stamp) = look.map(holds).unzip();
             let time = self.word(path).time;
             let (unread, missing) = (false, None);
             known.insert(path.clone(), Known { seq, time, content, stamp, unread, missing });
@@ -189,11 +195,8 @@ impl Run<'_> {
                 continue;
             }
             let Some((seq, of)) = stage_name_record(name) else { continue };
-            // A group that does not count never reached a swap, and before a checkpoint every swap
-            // was settled: what is left of either is ours.
-            let record = records
-                .get(&seq)
-                .filter(|(_, time, _)| *time == of && seq > self.inspection.scan.checkpoint);
+            // A group that does not count never reached a swap: what is left of it is ours.
+            let record = records.get(&seq).filter(|(_, time, _)| *time == of);
             let Some(&(record, time, txn)) = record else {
                 self.drop_staged(name, report)?;
                 continue;
@@ -375,7 +378,11 @@ impl Run<'_> {
     }
 
     fn device_hash(&self, path: &str) -> Result<Option<Hash>, FsError> {
-        let read = self.fs.open(path, Access::ReadDevice).and_then(|file| hash_file(&*file));
+        let read = self.fs.open(path, Access::ReadDevice).and_then(|file| {
+            // All of it at once: each read past the cache waits for the device.
+            let size = file.stat()?.stamp.size;
+            hash_part(&*file, 0, size)
+        });
         match read {
             Err(error) if error.is_unsupported() => Ok(None),
             hash => hash.map(Some),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use filepact::{Durability, Error, Store};
-use filepact_fs::Time;
+use filepact_fs::{Fs, Time};
 use filepact_simfs::SimFs;
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{INLINE_MAX, Tree, body};
@@ -340,4 +340,36 @@ fn a_thread_that_waits_for_its_checkpoint_does_not_keep_the_store() {
     drop(store);
     let store = Store::open(folder.path()).expect("it opens");
     assert!(!store.recovery_report().joined, "nobody else has it open");
+}
+
+/// Once a store is closed, or idle, nothing in a long segment is needed any more.
+#[test]
+fn a_close_begins_a_small_segment_and_loses_nothing_at_any_call() {
+    let sim = prepared();
+    let store = open(&sim);
+    for round in 0..4 {
+        put(&store, "a.json", &[b'a' + round; 40_000]);
+    }
+    sim.record();
+    store.close().expect("nothing fails here");
+    let mut recovered = 0;
+    for (at, moment) in sim.recorded().iter().enumerate() {
+        let cut = moment.world.power_cut(&STRICT, 24, at as u64).worlds;
+        for world in cut.iter().chain(&moment.world.process_death_variants()) {
+            recovered += 1;
+            let next = open(world);
+            let body = next.read_bytes("a.json").expect("it can be read");
+            assert_eq!(body.as_deref(), Some(&[b'd'; 40_000][..]), "{at}: {}", moment.call);
+        }
+    }
+    assert!(recovered > 200, "only {recovered}");
+    // What the next opening reads.
+    let journal = sim.actor();
+    let segments = journal.list(".filepact/journal").expect("it can be listed");
+    let sizes: Vec<_> = segments
+        .iter()
+        .map(|entry| format!(".filepact/journal/{}", entry.name.display()))
+        .map(|path| sim.stat(&path).expect("it is there").stamp.size)
+        .collect();
+    assert_eq!(sizes, [64 * 1024]);
 }

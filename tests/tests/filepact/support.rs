@@ -39,9 +39,12 @@ pub(crate) fn fail(sim: &SimFs, op: &'static str, path: &str, errno: i32, sticky
     sim.fault(Fault { at, kind: FaultKind::Error(errno), sticky });
 }
 
-/// Every file system that a power cut now may leave, opened.
+/// Every file system that a power cut now may leave, opened: also one on which a synced directory vouches for
+/// its own half of a move alone.
 pub(crate) fn after_power_cuts(sim: &SimFs, limit: usize, judge: impl Fn(&SimFs, &Store)) {
-    for world in sim.world().power_cut(&STRICT, limit, 1).worlds {
+    let profiles = [STRICT, Profile::Hostile(Grain::Page)];
+    for world in profiles.iter().flat_map(|profile| sim.world().power_cut(profile, limit, 1).worlds)
+    {
         let store = open(&world);
         judge(&world, &store);
     }

@@ -142,9 +142,9 @@ fn a_journal_rotates_through_many_segments() {
     let mut words = Words::default();
     for round in 0..200_u32 {
         let body = vec![b'a' + (round % 26) as u8; 9000];
+        let upto = journal.next_seq() - 1;
         words.apply(&journal.append(transaction("a", &body), Time(round.into())).unwrap().group);
         if round % 60 == 59 {
-            let upto = journal.next_seq() - 1;
             let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
         }
         journal.remove_elders();
@@ -166,10 +166,30 @@ fn a_checkpoint_leaves_a_segment_that_one_large_group_has_stretched() {
     let _ = journal.append(transaction("a", &vec![b'x'; 5_000_000]), Time(0)).unwrap();
     assert!(journal.newest_bytes > LARGEST_BYTES);
     let upto = journal.next_seq() - 1;
+    let _ = journal.append(transaction("b", b"more"), Time(0)).unwrap();
+    let first = journal.next_seq();
     let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
     journal.remove_elders();
-    assert_eq!((segments(&*fs), journal.newest_bytes), (vec![upto + 1], LARGEST_BYTES));
-    assert_eq!(read_with(&*fs, Some(upto + 1)).unwrap().end, *journal.end());
+    assert_eq!((segments(&*fs), journal.newest_bytes), (vec![2, first], SMALLEST_BYTES));
+    assert_eq!(read_with(&*fs, Some(first)).unwrap().end, *journal.end());
+}
+
+#[test]
+fn a_checkpoint_of_all_there_is_leaves_the_next_opening_little_to_read() {
+    let (_dir, fs, mut journal) = store();
+    let _ = journal.append(transaction("a", b"little"), Time(0)).unwrap();
+    let upto = journal.next_seq() - 1;
+    let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
+    assert_eq!(segments(&*fs), [1], "there is little anyway");
+    for _ in 0..3 {
+        let _ = journal.append(transaction("a", &[b'x'; 50_000]), Time(0)).unwrap();
+    }
+    let upto = journal.next_seq() - 1;
+    let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
+    journal.remove_elders();
+    assert_eq!((segments(&*fs), journal.newest_bytes), (vec![upto + 1], SMALLEST_BYTES));
+    let scan = read_with(&*fs, Some(upto + 1)).unwrap();
+    assert_eq!((scan.groups.len(), scan.end), (1, *journal.end()));
 }
 
 #[test]
