@@ -12,16 +12,24 @@ use super::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct Queue<J, A> {
     line: Mutex<Line<J, A>>,
-    moved: Condvar,
 }
 
 #[derive(Debug)]
 struct Line<J, A> {
     led: bool,
     tickets: u64,
-    waiting: VecDeque<(Ticket, Option<J>)>,
+    waiting: VecDeque<Waiting<J>>,
     /// Answers that are not fetched yet; `None` where the leader went without one.
     answers: HashMap<Ticket, Option<A>>,
+}
+
+/// A thread in the line.
+#[derive(Debug)]
+struct Waiting<J> {
+    ticket: Ticket,
+    job: Option<J>,
+    /// Its own, so that nobody is woken for nothing.
+    woken: Arc<Condvar>,
 }
 
 /// A place in the line.
@@ -43,7 +51,16 @@ impl<J, A> Default for Queue<J, A> {
     fn default() -> Self {
         let line =
             Line { led: false, tickets: 0, waiting: VecDeque::new(), answers: HashMap::new() };
-        Self { line: Mutex::new(line), moved: Condvar::new() }
+        Self { line: Mutex::new(line) }
+    }
+}
+
+impl<J, A> Line<J, A> {
+    /// Whoever stands at the head leads next, if nobody does.
+    fn wake_head(&self) {
+        if let Some(head) = self.waiting.front().filter(|_| !self.led) {
+            head.woken.notify_one();
+        }
     }
 }
 
@@ -58,18 +75,19 @@ impl<J, A> Queue<J, A> {
         let mut line = self.line();
         let ticket = Ticket(line.tickets);
         line.tickets += 1;
-        line.waiting.push_back((ticket, job));
+        let woken = Arc::new(Condvar::new());
+        line.waiting.push_back(Waiting { ticket, job, woken: Arc::clone(&woken) });
         let mut waited = false;
         loop {
             if let Some(answer) = line.answers.remove(&ticket) {
                 return Waited::Answered(answer);
             }
-            let place = line.waiting.iter().position(|(waiting, _)| *waiting == ticket);
+            let place = line.waiting.iter().position(|waiting| waiting.ticket == ticket);
             if place == Some(0) && !line.led {
                 line.led = true;
                 let queue = Arc::clone(self);
                 let pid = std::process::id();
-                return Waited::Leads(Lead { queue, ticket, taken: Vec::new(), waited, pid });
+                return Waited::Leads(Lead { queue, ticket, taken: HashMap::new(), waited, pid });
             }
             waited = true;
             // Who was taken waits for the answer, however long it takes: the job may be done.
@@ -80,19 +98,14 @@ impl<J, A> Queue<J, A> {
                 (Some(left), Some(place)) if left.is_zero() => {
                     // Leaving is one step, under the same lock as being taken.
                     line.waiting.remove(place);
-                    drop(line);
-                    self.moved.notify_all();
+                    line.wake_head();
                     return Waited::Left;
                 }
                 (Some(left), _) => {
-                    line = self
-                        .moved
-                        .wait_timeout(line, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
+                    line = woken.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
                 }
                 (None, _) => {
-                    line = self.moved.wait(line).unwrap_or_else(PoisonError::into_inner);
+                    line = woken.wait(line).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }
@@ -112,7 +125,7 @@ pub(crate) struct Lead<J, A> {
     queue: Arc<Queue<J, A>>,
     ticket: Ticket,
     /// Whom this leader has taken and not answered yet.
-    taken: Vec<Ticket>,
+    taken: HashMap<Ticket, Arc<Condvar>>,
     waited: bool,
     pid: u32,
 }
@@ -133,13 +146,14 @@ impl<J, A> Lead<J, A> {
     pub(crate) fn take(&mut self) -> Vec<(Ticket, J)> {
         let mut line = self.queue.line();
         let mut jobs = Vec::new();
-        if matches!(line.waiting.front(), Some((ticket, None)) if *ticket == self.ticket) {
+        if line.waiting.front().is_some_and(|head| head.ticket == self.ticket && head.job.is_none())
+        {
             line.waiting.pop_front();
             return jobs;
         }
-        while matches!(line.waiting.front(), Some((_, Some(_)))) {
-            if let Some((ticket, Some(job))) = line.waiting.pop_front() {
-                self.taken.push(ticket);
+        while line.waiting.front().is_some_and(|head| head.job.is_some()) {
+            if let Some(Waiting { ticket, job: Some(job), woken }) = line.waiting.pop_front() {
+                self.taken.insert(ticket, woken);
                 jobs.push((ticket, job));
             }
         }
@@ -150,11 +164,11 @@ impl<J, A> Lead<J, A> {
     pub(crate) fn answer(&mut self, answers: impl IntoIterator<Item = (Ticket, A)>) {
         let mut line = self.queue.line();
         for (ticket, answer) in answers {
-            self.taken.retain(|taken| *taken != ticket);
             line.answers.insert(ticket, Some(answer));
+            if let Some(woken) = self.taken.remove(&ticket) {
+                woken.notify_one();
+            }
         }
-        drop(line);
-        self.queue.moved.notify_all();
     }
 
     /// The answer to the leader's own job.
@@ -172,12 +186,12 @@ impl<J, A> Drop for Lead<J, A> {
         let mut line = self.queue.line();
         line.led = false;
         // A leader who never took itself leaves the line; nobody else could have taken it.
-        line.waiting.retain(|(ticket, _)| *ticket != self.ticket);
-        for ticket in self.taken.drain(..).filter(|ticket| *ticket != self.ticket) {
+        line.waiting.retain(|waiting| waiting.ticket != self.ticket);
+        for (ticket, woken) in self.taken.drain() {
             line.answers.insert(ticket, None);
+            woken.notify_one();
         }
         line.answers.remove(&self.ticket);
-        drop(line);
-        self.queue.moved.notify_all();
+        line.wake_head();
     }
 }

@@ -104,8 +104,8 @@ mod sync {
             Ok((mutex.lock().unwrap_or_else(PoisonError::into_inner), ()))
         }
 
-        pub(super) fn notify_all(&self) {
-            self.0.notify_all();
+        pub(super) fn notify_one(&self) {
+            self.0.notify_one();
         }
     }
 }
