@@ -11,7 +11,7 @@ use filepact_journal::{Base, Body, Change, Hash, Put, Word};
 use crate::append::finish;
 use crate::live::{Opened, hash_part, open_document, read_steady};
 use crate::pins::Pins;
-use crate::publication::note_stamp;
+use crate::publisher::note_stamp;
 use crate::stage::{Dress, owner, place, stage_again, stage_edited};
 use crate::writer::Inner;
 use crate::{

@@ -49,6 +49,7 @@ mod pins;
 mod prepare;
 mod publication;
 mod publish;
+mod publisher;
 mod queue;
 #[cfg(test)]
 mod queue_tests;

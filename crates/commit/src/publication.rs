@@ -1,18 +1,27 @@
 //! C8 for one group: its documents on their way to their paths.
 
-use filepact_fs::{Fs, FsError, Time};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use filepact_fs::{FsError, Time, with_each};
 use filepact_journal::{Added, Base, Change, Was, Words};
 
 use crate::group::StagedGroup;
 use crate::pins::Pins;
-use crate::publish::{Displaced, Settled, Swap};
-use crate::spares::{Refill, Refilled, Spares};
-use crate::{Rescued, StageNames, Staged, Stamped, View, append, remove_document};
+use crate::publish::Swap;
+use crate::publisher::{Gone, Publisher};
+use crate::spares::{Refill, Refilled};
+use crate::{Rescued, Staged, Stamped, append, remove_document};
 
 /// A group that is committed. What could not be published is [healed](crate::Writer) later, by
 /// whoever commits next.
 #[derive(Debug)]
-pub(crate) struct Publication(Vec<Publish>);
+pub(crate) struct Publication {
+    removes: Vec<Publish>,
+    others: Vec<Publish>,
+}
+
+/// How many documents to publish for each thread.
+const WORTH_A_THREAD: usize = 8;
 
 /// One document on its way to its word.
 #[derive(Debug)]
@@ -45,13 +54,13 @@ enum Step {
 impl Publication {
     /// The documents of a group, each once, with its last word.
     pub(crate) fn new(words: &Words, group: &mut StagedGroup) -> Self {
-        let (mut removes, mut swaps, mut appends) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut removes, mut others) = (Vec::new(), Vec::new());
         for (path, word) in words.iter() {
             let seq = word.said.base.as_ref().map(|base| base.seq);
             let (queue, step) = match &word.said.base {
                 // No group adds to what it makes. An outside edit is at its path already.
                 _ if !word.said.appends.is_empty() => {
-                    (&mut appends, Step::Append(word.said.appends.clone()))
+                    (&mut others, Step::Append(word.said.appends.clone()))
                 }
                 None | Some(Base { outside: true, .. }) => continue,
                 Some(Base { seq, change: Change::Remove(_), .. }) => {
@@ -65,7 +74,7 @@ impl Publication {
                             Step::Swap(group.staged.remove(seq).expect("every other put is staged"))
                         }
                     };
-                    (&mut swaps, step)
+                    (&mut others, step)
                 }
             };
             queue.push(Publish {
@@ -79,10 +88,7 @@ impl Publication {
                 step,
             });
         }
-        // Removals first: a document may give way to a directory of the same name.
-        removes.append(&mut swaps);
-        removes.append(&mut appends);
-        Self(removes)
+        Self { removes, others }
     }
 
     /// Publishes all, each after it was kept for those who have a pin; shows each outside edit that was
@@ -90,32 +96,35 @@ impl Publication {
     /// published.
     pub(crate) fn run(
         self,
-        mut pins: Option<Pins>,
-        mut publisher: Publisher<'_>,
-        mut displaced: impl FnMut(u64, Rescued),
+        pins: Option<Pins>,
+        publisher: &Publisher<'_>,
+        displaced: impl FnMut(u64, Rescued) + Send,
     ) -> Result<(), (String, FsError)> {
-        for publish in self.0 {
+        let (pins, displaced) = (pins.map(Mutex::new), Mutex::new(displaced));
+        let publish = |publish: Publish| {
             let (path, txn) = (publish.path.clone(), publish.txn);
             let removes = matches!(publish.step, Step::Remove(_));
-            let imaged = match &mut pins {
-                Some(pins) => pins.keep(publisher.fs, &path, txn, removes),
+            let imaged = match &pins {
+                Some(pins) => lock(pins).keep(publisher.fs, &path, txn, removes),
                 None => Ok(()),
             };
-            let mut tell = |edit| displaced(txn, edit);
-            let published = imaged.and_then(|()| publish.run(&mut publisher, &mut tell));
-            published.map_err(|error| (path, error))?;
-        }
-        Ok(())
+            let mut tell = |edit| lock(&displaced)(txn, edit);
+            let published = imaged.and_then(|()| publish.run(publisher, &mut tell));
+            published.map_err(|error| (path, error))
+        };
+        // Removals first: a document may give way to a directory of the same name.
+        self.removes.into_iter().try_for_each(publish)?;
+        with_each(publisher.fs, WORTH_A_THREAD, self.others, publish).map(drop)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Publish {
     /// `tell` hears of each outside edit that it displaces, or finds in a spare.
-    fn run(
-        self,
-        publisher: &mut Publisher<'_>,
-        tell: &mut dyn FnMut(Rescued),
-    ) -> Result<(), FsError> {
+    fn run(self, publisher: &Publisher<'_>, tell: &mut dyn FnMut(Rescued)) -> Result<(), FsError> {
         let (fs, view) = (publisher.fs, publisher.view);
         let Self { path, was, txn, time, own, replaces_ours, recycles, step } = self;
         let swap = Swap { path: &path, was: was.as_ref(), txn, time, own, replaces_ours };
@@ -130,7 +139,7 @@ impl Publish {
                 publisher.swap(swap, staged, recycles, tell)
             }
             Step::Refill(refill) => {
-                let staged = publisher.spares.refill(fs, &path, txn, refill)?;
+                let staged = publisher.refill(&path, txn, refill)?;
                 publisher.swap(swap, staged, recycles, tell)
             }
             Step::Append(appends) => {
@@ -146,98 +155,4 @@ impl Publish {
             }
         }
     }
-}
-
-/// What publishing works with.
-pub(crate) struct Publisher<'a> {
-    pub(crate) fs: &'a dyn Fs,
-    pub(crate) view: &'a View,
-    pub(crate) spares: &'a mut Spares,
-    pub(crate) names: &'a mut StageNames,
-}
-
-impl Publisher<'_> {
-    fn swap(
-        &mut self,
-        swap: Swap<'_>,
-        Refilled { staged, leased, rescued }: Refilled,
-        recycles: bool,
-        tell: &mut dyn FnMut(Rescued),
-    ) -> Result<(), FsError> {
-        let (fs, view) = (self.fs, self.view);
-        rescued.into_iter().for_each(&mut *tell);
-        let displaced = swap.run(fs, &staged)?;
-        let mut published = None;
-        match leased {
-            Some(file) => {
-                // Under the lease nobody can have written it; its attributes anybody can have set.
-                let taken = fs.now();
-                let stamped = Stamped { stamp: file.stat()?.stamp, taken };
-                let attrs = file.attrs()?;
-                // Whoever wants to read it may, from here on.
-                drop(file);
-                if stamped.stamp.same_body(&staged.stamp) {
-                    view.stamp(swap.path, stamped);
-                    published = Some((stamped, attrs));
-                }
-            }
-            None => note_stamp(fs, view, swap.path, &staged)?,
-        }
-        let gone = Gone { at: &staged.at, by: Some(&staged), recycles };
-        self.settle(swap, displaced, gone, tell)?;
-        if let Some((stamped, attrs)) = published {
-            self.spares.note(swap.path, stamped, attrs);
-        }
-        Ok(())
-    }
-
-    /// What was displaced is kept, dropped or rescued.
-    fn settle(
-        &mut self,
-        swap: Swap<'_>,
-        displaced: Displaced,
-        gone: Gone<'_>,
-        tell: &mut dyn FnMut(Rescued),
-    ) -> Result<(), FsError> {
-        let Gone { at, by, recycles } = gone;
-        match displaced.look(self.fs, at, swap, by)? {
-            Settled::Ours(stat) => {
-                let path = (swap.path, swap.txn);
-                let gone = (at.to_owned(), stat);
-                let edit = self.spares.keep(self.fs, self.names, path, gone, recycles)?;
-                edit.into_iter().for_each(tell);
-            }
-            Settled::Rescued(edit) => tell(edit),
-            Settled::Gone => {}
-        }
-        Ok(())
-    }
-}
-
-/// A version that was displaced.
-#[derive(Clone, Copy)]
-struct Gone<'a> {
-    /// Where it lies.
-    at: &'a str,
-    /// What took its place.
-    by: Option<&'a Staged>,
-    /// It may become a spare.
-    recycles: bool,
-}
-
-/// Remembers how the document looks, to know an outside edit by. An edit that came between the swap
-/// and this look differs from what was staged, and is not taken for ours.
-pub(crate) fn note_stamp(
-    fs: &dyn Fs,
-    view: &View,
-    path: &str,
-    staged: &Staged,
-) -> Result<(), FsError> {
-    let taken = fs.now();
-    if let Some(stat) = fs.stat(path)?
-        && stat.stamp.same_body(&staged.stamp)
-    {
-        view.stamp(path, Stamped { stamp: stat.stamp, taken });
-    }
-    Ok(())
 }

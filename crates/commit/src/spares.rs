@@ -19,15 +19,15 @@ mod words;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use filepact_fs::{Access, Attrs, File, Fs, FsError, Kind, Rename, Stamp, Stat, Time, write_all};
+use filepact_fs::{Access, Attrs, File, Fs, FsError, Kind, Stamp, Stat, Time, write_all};
 
 pub use self::words::SpareWords;
-use crate::stage::{owner, stage_bytes};
+use crate::stage::owner;
 use crate::versions::SECTOR;
 use crate::writer::Inner;
 use crate::{
-    CommitError, Dress, Durability, Mark, Rescued, STAGE, StageNames, Staged, Stamped, Writer,
-    rescue, spare_name_path, stage_body_path as in_stage,
+    CommitError, Durability, Mark, Rescued, STAGE, Staged, Stamped, Writer, rescue,
+    spare_name_path, stage_body_path as in_stage,
 };
 
 /// The permission bit of a spare that is being overwritten: the sticky bit, which means nothing on an
@@ -56,10 +56,10 @@ pub(crate) struct Spares {
 
 /// A displaced version that nobody else knows.
 #[derive(Debug)]
-struct Spare {
-    at: String,
+pub(crate) struct Spare {
+    pub(crate) at: String,
     /// As it was displaced.
-    stat: Stat,
+    pub(crate) stat: Stat,
 }
 
 /// A small body for C8, which goes into a spare, or into a new file where that cannot be had.
@@ -86,7 +86,7 @@ pub(crate) struct Refilled {
 }
 
 /// What became of a spare that was wanted.
-enum Taken {
+pub(crate) enum Taken {
     /// It is ours alone until the file is dropped.
     Leased(Box<dyn File>),
     /// Somebody has it open.
@@ -144,73 +144,6 @@ impl Spares {
         self.by_path.get(path).is_some_and(|spare| len <= spare.stat.room)
     }
 
-    /// Writes a body into the spare of its document, or into a new file.
-    pub(crate) fn refill(
-        &mut self,
-        fs: &dyn Fs,
-        path: &str,
-        txn: u64,
-        refill: Refill,
-    ) -> Result<Refilled, FsError> {
-        let mut rescued = None;
-        if let Some(spare) = self.forget(path) {
-            match spare.take(fs)? {
-                Taken::Leased(file) => {
-                    let staged = spare.overwrite(&*file, &refill)?;
-                    return Ok(Refilled { staged, leased: Some(file), rescued });
-                }
-                Taken::Open if self.open.len() < MOST_OPEN => {
-                    self.open.push_back((path.to_owned(), spare));
-                }
-                Taken::Edited => rescued = Some(rescue(fs, &spare.at, path, txn)?),
-                Taken::Open | Taken::Useless => spare.unlink(fs)?,
-            }
-        }
-        let Refill { bytes, attrs, time, dir, at } = refill;
-        let dress = Dress { attrs: Some(&attrs), mode: None, ids: None, time };
-        let staged = stage_bytes(fs, &dir, &bytes, dress, at)?;
-        Ok(Refilled { staged, leased: None, rescued })
-    }
-
-    /// Keeps what was displaced to `at`, which is ours, for the next time, if it may become a spare; else
-    /// drops it, unless somebody has it open, who may yet save it.
-    pub(crate) fn keep(
-        &mut self,
-        fs: &dyn Fs,
-        names: &mut StageNames,
-        (path, txn): (&str, u64),
-        (at, stat): (String, Stat),
-        recycles: bool,
-    ) -> Result<Option<Rescued>, FsError> {
-        let recycles = recycles && self.may_keep(path, &stat);
-        if !recycles && !self.may_be_open(fs, &at, &stat) {
-            return fs.unlink(&at).map(|()| None);
-        }
-        // Under a name that belongs to no record, at which nobody looks for what a swap has left.
-        let (at, stat) = match spare_name_path(&at) {
-            Some(_) => (at, stat),
-            None => {
-                let name = names.spare(path);
-                fs.rename(&at, &name, Rename::Replace)?;
-                // The rename has moved its ctime.
-                let Some(now) = fs.stat(&name)? else { return Ok(None) };
-                if !now.stamp.same_body(&stat.stamp) {
-                    // Saved since the look that has found it to be ours.
-                    return rescue(fs, &name, path, txn).map(Some);
-                }
-                (name, now)
-            }
-        };
-        let spare = Spare { at, stat };
-        if recycles {
-            self.bytes += stat.room;
-            self.by_path.insert(path.to_owned(), spare);
-        } else {
-            self.open.push_back((path.to_owned(), spare));
-        }
-        Ok(None)
-    }
-
     /// One of those that somebody had open goes, if nobody has it open any more; an edit is rescued. What
     /// cannot be let go now waits for the next time.
     pub(crate) fn let_one_go(&mut self, fs: &dyn Fs, txn: u64) -> Option<Rescued> {
@@ -227,7 +160,8 @@ impl Spares {
         gone.flatten()
     }
 
-    fn may_keep(&self, path: &str, stat: &Stat) -> bool {
+    /// Whether a version that is displaced may become the spare of its document.
+    pub(crate) fn may_keep(&self, path: &str, stat: &Stat) -> bool {
         self.shows_edits(stat)
             // It is opened for writing.
             && stat.mode & 0o200 != 0
@@ -238,16 +172,24 @@ impl Spares {
             && self.bytes + stat.room <= MOST_BYTES
     }
 
-    /// Whether somebody has a version open that is displaced.
-    fn may_be_open(&self, fs: &dyn Fs, at: &str, stat: &Stat) -> bool {
-        if !self.shows_edits(stat) || self.open.len() >= MOST_OPEN {
-            return false;
+    /// Whether to ask who has such a version open, which is no spare.
+    pub(crate) fn may_keep_in_mind(&self, stat: &Stat) -> bool {
+        self.open.len() < MOST_OPEN && self.shows_edits(stat)
+    }
+
+    /// Keeps a version for the next time.
+    pub(crate) fn keep(&mut self, path: &str, spare: Spare) {
+        self.bytes += spare.stat.room;
+        self.by_path.insert(path.to_owned(), spare);
+    }
+
+    /// Keeps a version in mind that somebody has open; gives it back if there are too many.
+    pub(crate) fn keep_in_mind(&mut self, path: &str, spare: Spare) -> Option<Spare> {
+        if self.open.len() >= MOST_OPEN {
+            return Some(spare);
         }
-        match fs.open(at, Access::Write) {
-            Ok(file) => matches!(file.lease(), Ok(false)),
-            // Of a file that we may not write nothing is known.
-            Err(error) => error.is_leased(),
-        }
+        self.open.push_back((path.to_owned(), spare));
+        None
     }
 
     /// Whether it is displaced for good, and whatever is saved in it later shows.
@@ -260,7 +202,8 @@ impl Spares {
             && stat.stamp.mtime != stat.stamp.ctime
     }
 
-    fn forget(&mut self, path: &str) -> Option<Spare> {
+    /// The spare of the document, to be used or let go.
+    pub(crate) fn forget(&mut self, path: &str) -> Option<Spare> {
         let spare = self.by_path.remove(path)?;
         self.bytes -= spare.stat.room;
         Some(spare)
@@ -268,7 +211,8 @@ impl Spares {
 }
 
 impl Spare {
-    fn take(&self, fs: &dyn Fs) -> Result<Taken, FsError> {
+    /// Takes it for ourselves alone.
+    pub(crate) fn take(&self, fs: &dyn Fs) -> Result<Taken, FsError> {
         let file = match fs.open(&self.at, Access::Write) {
             // Somebody else's checkpoint has swept it.
             Err(error) if error.is_not_found() => return Ok(Taken::Useless),
@@ -306,7 +250,7 @@ impl Spare {
     ///
     /// The mark is there before the first byte (C8), and goes with the last call: who dies in between leaves
     /// what is known for ours. The time comes after the bytes, which set another one.
-    fn overwrite(&self, file: &dyn File, refill: &Refill) -> Result<Staged, FsError> {
+    pub(crate) fn overwrite(&self, file: &dyn File, refill: &Refill) -> Result<Staged, FsError> {
         file.set_mode(self.stat.mode | UNFINISHED)?;
         let (len, old) = (refill.bytes.len(), self.stat.stamp.size);
         if (len as u64) < old {
@@ -327,11 +271,20 @@ impl Spare {
         Ok(Staged { at: self.at.clone(), stamp, owner: (mode, uid, gid) })
     }
 
-    fn unlink(&self, fs: &dyn Fs) -> Result<(), FsError> {
+    pub(crate) fn unlink(&self, fs: &dyn Fs) -> Result<(), FsError> {
         match fs.unlink(&self.at) {
             Err(error) if error.is_not_found() => Ok(()),
             unlinked => unlinked,
         }
+    }
+}
+
+/// Whether somebody has a version open that is displaced.
+pub(crate) fn is_open(fs: &dyn Fs, at: &str) -> bool {
+    match fs.open(at, Access::Write) {
+        Ok(file) => matches!(file.lease(), Ok(false)),
+        // Of a file that we may not write nothing is known.
+        Err(error) => error.is_leased(),
     }
 }
 

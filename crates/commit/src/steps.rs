@@ -8,7 +8,8 @@ use filepact_journal::{AppendError, Appended, RecordKind, Words};
 use crate::durable::{sync_documents, sync_names};
 use crate::group::StagedGroup;
 use crate::pins::Pins;
-use crate::publication::{Publication, Publisher};
+use crate::publication::Publication;
+use crate::publisher::Publisher;
 use crate::queue::Ticket;
 use crate::request::Answer;
 use crate::touched::{How, Touched};
@@ -170,8 +171,8 @@ impl Writer {
         let pins = Pins::look(fs).map_err(|error| (PINS.to_owned(), error));
         let published = pins.and_then(|pins| {
             let Inner { spares, names, .. } = &mut *inner;
-            let publisher = Publisher { fs, view: &self.view, spares, names };
-            publication.run(pins, publisher, |txn, edit| {
+            let publisher = Publisher::new(fs, &self.view, spares, names);
+            publication.run(pins, &publisher, |txn, edit| {
                 self.counters.rescue(&edit);
                 rescued.push((txn, edit));
             })

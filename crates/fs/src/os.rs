@@ -5,7 +5,7 @@ use std::io;
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -67,9 +67,10 @@ impl Fs for OsFs {
     }
 
     fn threads(&self) -> usize {
-        // Who waits for a disk needs no processor.
-        let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        (2 * processors).min(MOST_THREADS)
+        // To be asked once: it reads several files. Who waits for a disk needs no processor.
+        static THREADS: OnceLock<usize> = OnceLock::new();
+        let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+        *THREADS.get_or_init(|| (2 * processors()).min(MOST_THREADS))
     }
 
     fn facts(&self) -> Result<Facts> {

@@ -1,44 +1,36 @@
 //! Calls that wait for the disk, several at a time.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::Fs;
 
-/// How many items a thread takes at a time.
-const AT_A_TIME: usize = 8;
-
-/// Does the same with each item, in as many threads as the file system has [use](Fs::threads) for. The answers
-/// are in the order of the items.
+/// Does the same with each item, in as many threads as the file system has [use](Fs::threads) for; with no more
+/// than there are `worth_a_thread` of them. The answers are in the order of the items.
 ///
 /// # Errors
 /// The first error that there was; then it was not done with all of them.
 ///
 /// # Panics
 /// If `each` does.
-pub fn with_each<T: Sync, R: Send, E: Send>(
+pub fn with_each<T: Send, R: Send, E: Send>(
     fs: &dyn Fs,
-    items: &[T],
-    each: impl Fn(&T) -> Result<R, E> + Sync,
+    worth_a_thread: usize,
+    items: Vec<T>,
+    each: impl Fn(T) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
-    let threads = fs.threads().min(items.len().div_ceil(AT_A_TIME));
+    let threads = fs.threads().min(items.len() / worth_a_thread.max(1));
     if threads < 2 {
-        return items.iter().map(each).collect();
+        return items.into_iter().map(each).collect();
     }
-    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (rest, failed) = (Mutex::new(items.into_iter().enumerate()), AtomicBool::new(false));
+    let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
         let mut done = Vec::new();
-        while !failed.load(Ordering::Relaxed) {
-            let begin = next.fetch_add(AT_A_TIME, Ordering::Relaxed);
-            let Some(rest) = items.get(begin..).filter(|rest| !rest.is_empty()) else { break };
-            let answers: Result<Vec<R>, E> = rest.iter().take(AT_A_TIME).map(&each).collect();
-            match answers {
-                Ok(answers) => done.push((begin, answers)),
-                Err(error) => {
-                    failed.store(true, Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
+        while let Some((at, item)) = next().filter(|_| !failed.load(Ordering::Relaxed)) {
+            let answer = each(item).inspect_err(|_| failed.store(true, Ordering::Relaxed));
+            done.push((at, answer?));
         }
         Ok(done)
     };
@@ -55,12 +47,14 @@ pub fn with_each<T: Sync, R: Send, E: Send>(
             Ok(done)
         })
     })?;
-    done.sort_unstable_by_key(|(begin, _)| *begin);
-    Ok(done.into_iter().flat_map(|(_, answers)| answers).collect())
+    done.sort_unstable_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, answer)| answer).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
     use crate::OsFs;
 
@@ -68,9 +62,9 @@ mod tests {
     fn the_answers_are_in_order_whoever_has_given_them() {
         let fs = OsFs::open(&std::env::temp_dir()).unwrap();
         assert!(fs.threads() > 1);
-        for count in [0, 1, AT_A_TIME, AT_A_TIME + 1, 1000] {
+        for count in [0, 1, 7, 8, 1000] {
             let items: Vec<usize> = (0..count).collect();
-            let doubled = with_each(&fs, &items, |item| Ok::<_, ()>(2 * item)).unwrap();
+            let doubled = with_each(&fs, 4, items.clone(), |item| Ok::<_, ()>(2 * item)).unwrap();
             assert_eq!(doubled, items.iter().map(|item| 2 * item).collect::<Vec<_>>());
         }
     }
@@ -78,13 +72,12 @@ mod tests {
     #[test]
     fn an_error_ends_it() {
         let fs = OsFs::open(&std::env::temp_dir()).unwrap();
-        let items: Vec<usize> = (0..100_000).collect();
         let done = AtomicUsize::new(0);
-        let answer = with_each(&fs, &items, |item| {
+        let answer = with_each(&fs, 1, (0..100_000).collect(), |item| {
             done.fetch_add(1, Ordering::Relaxed);
-            if *item == 20 { Err("no") } else { Ok(()) }
+            if item == 20 { Err("no") } else { Ok(()) }
         });
         assert_eq!(answer, Err("no"));
-        assert!(done.into_inner() < items.len());
+        assert!(done.into_inner() < 100_000);
     }
 }

@@ -16,6 +16,9 @@ use filepact_journal::{
 
 use crate::{BodyAt, Facts, OnDisk, RecoveryError, Standing};
 
+/// How many documents to look at for each thread.
+pub(crate) const WORTH_A_THREAD: usize = 8;
+
 /// Everything that recovery decides from.
 #[derive(Debug)]
 pub struct Inspection {
@@ -77,7 +80,7 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
 
     let is_copy = state.as_ref().is_some_and(|reading| !reading.trusted_inode);
     let all: Vec<(&str, &Word)> = words.iter().collect();
-    let inspected = with_each(fs, &all, |(path, word)| {
+    let inspected = with_each(fs, WORTH_A_THREAD, all.clone(), |(path, word)| {
         let standing = match (failed, trusted) {
             (true, _) => Standing::Failed,
             (false, false) => Standing::Untrusted,

@@ -13,6 +13,7 @@ use filepact_fs::{Access, Attrs, Fs, FsError, Stat, with_each};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
 use crate::inspect::Inspected;
+use crate::inspect::WORTH_A_THREAD;
 use crate::{Action, BodyAt, Displace, Inspection, Planned, RecoveryError, Report, Standing};
 
 /// What running a plan works with.
@@ -62,17 +63,19 @@ impl Run<'_> {
         planned: &[Planned],
         report: &mut Report,
     ) -> Result<HashSet<String>, RecoveryError> {
-        let doubtful = with_each(self.fs, planned, |Planned { path, row, facts }| {
-            let (seen, proves) = match (row.action, facts.standing) {
-                (Action::Verify, _) => (self.inspected(path), true),
-                // A failed sync leaves nothing that reading could prove.
-                (Action::Extend, Standing::Failed) => (self.look_again(path)?, false),
-                (Action::Extend, Standing::Untrusted) => (self.look_again(path)?, true),
-                _ => return Ok(None),
-            };
-            let is_durable = proves && self.device_hash(path)? == seen.map(|(_, hash)| hash);
-            Ok::<_, FsError>((!is_durable).then(|| (path.clone(), seen)))
-        })?;
+        let doubtful =
+            with_each(self.fs, WORTH_A_THREAD, planned.iter().collect(), |planned: &Planned| {
+                let Planned { path, row, facts } = planned;
+                let (seen, proves) = match (row.action, facts.standing) {
+                    (Action::Verify, _) => (self.inspected(path), true),
+                    // A failed sync leaves nothing that reading could prove.
+                    (Action::Extend, Standing::Failed) => (self.look_again(path)?, false),
+                    (Action::Extend, Standing::Untrusted) => (self.look_again(path)?, true),
+                    _ => return Ok(None),
+                };
+                let is_durable = proves && self.device_hash(path)? == seen.map(|(_, hash)| hash);
+                Ok::<_, FsError>((!is_durable).then(|| (path.clone(), seen)))
+            })?;
         let mut rewritten = HashSet::new();
         for (path, seen) in doubtful.into_iter().flatten() {
             self.rewrite(&path, seen, report)?;
@@ -152,13 +155,18 @@ impl Run<'_> {
                 known.insert(path.to_owned(), after);
             }
         }
-        let looks = with_each(self.fs, planned, |Planned { path, row, .. }| match row.action {
-            // What was only looked at is as it was, or somebody edits it.
-            Action::Keep | Action::Verify | Action::Adopt if !rewritten.contains(path) => {
-                Ok(self.inspected(path))
-            }
-            _ => self.look_again(path),
-        })?;
+        let looks =
+            with_each(self.fs, WORTH_A_THREAD, planned.iter().collect(), |planned: &Planned| {
+                match planned.row.action {
+                    // What was only looked at is as it was, or somebody edits it.
+                    Action::Keep | Action::Verify | Action::Adopt
+                        if !rewritten.contains(&planned.path) =>
+                    {
+                        Ok(self.inspected(&planned.path))
+                    }
+                    _ => self.look_again(&planned.path),
+                }
+            })?;
         for (Planned { path, .. }, look) in planned.iter().zip(looks) {
             let holds = |(stamped, hash): (Stamped, _)| {
                 (Holds::whole(stamped.stamp.size, Some(hash)), stamped)

@@ -349,3 +349,41 @@ fn who_waits_for_the_lock_gets_it_before_who_has_just_had_it() {
         });
     }
 }
+
+/// Beyond a few documents several threads publish them.
+#[test]
+fn many_documents_of_a_commit_come_to_their_paths_and_others_edits_to_rescued() {
+    const DOCUMENTS: usize = 200;
+    let (folder, store) = store();
+    let path = |n: usize| format!("{}/{n}.json", n % 7);
+    for round in 0..6 {
+        let edited = folder.path().join(path(round));
+        if round > 0 {
+            std::fs::write(&edited, format!("edit {round}")).expect("it can be written");
+        }
+        let mut tx = store.begin().expect("the store is open");
+        for n in 0..DOCUMENTS {
+            match n % 5 {
+                0 if round == 3 => tx.remove(path(n)).expect("it is there"),
+                1 => tx.append(path(n), format!("{round}\n")).expect("a valid path"),
+                _ => tx.write_bytes(path(n), format!("{n} {round}")).expect("a valid path"),
+            }
+        }
+        let committed = tx.commit().expect("nothing stands in the way");
+        let rescued: Vec<_> = committed.rescued.iter().map(|edit| edit.path.clone()).collect();
+        let is_added_to = round % 5 == 1;
+        let expected = if round == 0 || is_added_to { Vec::new() } else { vec![path(round)] };
+        assert_eq!(rescued, expected, "round {round}");
+        for n in 0..DOCUMENTS {
+            let found = std::fs::read_to_string(folder.path().join(path(n))).ok();
+            match n % 5 {
+                0 if round == 3 => assert_eq!(found, None, "{n}"),
+                1 => assert!(found.is_some_and(|lines| lines.ends_with(&format!("{round}\n")))),
+                _ => assert_eq!(found, Some(format!("{n} {round}")), "{n}"),
+            }
+        }
+    }
+    store.close().expect("nothing fails here");
+    let left = std::fs::read_dir(folder.path().join(".filepact/stage")).expect("it is there");
+    assert_eq!(left.count(), 0);
+}

@@ -1,0 +1,189 @@
+//! C8 for one document: its spare or a new file, the swap, and what becomes of what was displaced.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use filepact_fs::{Fs, FsError, Rename, Stat};
+
+use crate::publish::{Displaced, Settled, Swap};
+use crate::spares::{Refill, Refilled, Spare, Spares, Taken, is_open};
+use crate::stage::stage_bytes;
+use crate::{Dress, Rescued, StageNames, Staged, Stamped, View, rescue, spare_name_path};
+
+/// What publishing works with. Several threads may, each at documents of its own.
+pub(crate) struct Publisher<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) view: &'a View,
+    stage: Mutex<Stage<'a>>,
+}
+
+/// What they have in common, for a moment at a time.
+struct Stage<'a> {
+    spares: &'a mut Spares,
+    names: &'a mut StageNames,
+}
+
+/// A version that was displaced.
+#[derive(Clone, Copy)]
+pub(crate) struct Gone<'a> {
+    /// Where it lies.
+    pub(crate) at: &'a str,
+    /// What took its place.
+    pub(crate) by: Option<&'a Staged>,
+    /// It may become a spare.
+    pub(crate) recycles: bool,
+}
+
+impl<'a> Publisher<'a> {
+    pub(crate) fn new(
+        fs: &'a dyn Fs,
+        view: &'a View,
+        spares: &'a mut Spares,
+        names: &'a mut StageNames,
+    ) -> Self {
+        Self { fs, view, stage: Mutex::new(Stage { spares, names }) }
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage<'a>> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a body into the spare of its document, or into a new file.
+    pub(crate) fn refill(&self, path: &str, txn: u64, refill: Refill) -> Result<Refilled, FsError> {
+        let fs = self.fs;
+        let mut rescued = None;
+        let spare = self.stage().spares.forget(path);
+        if let Some(spare) = spare {
+            let of_no_use = match spare.take(fs)? {
+                Taken::Leased(file) => {
+                    let staged = spare.overwrite(&*file, &refill)?;
+                    return Ok(Refilled { staged, leased: Some(file), rescued });
+                }
+                Taken::Open => self.stage().spares.keep_in_mind(path, spare),
+                Taken::Edited => {
+                    rescued = Some(rescue(fs, &spare.at, path, txn)?);
+                    None
+                }
+                Taken::Useless => Some(spare),
+            };
+            of_no_use.map_or(Ok(()), |spare| spare.unlink(fs))?;
+        }
+        let Refill { bytes, attrs, time, dir, at } = refill;
+        let dress = Dress { attrs: Some(&attrs), mode: None, ids: None, time };
+        let staged = stage_bytes(fs, &dir, &bytes, dress, at)?;
+        Ok(Refilled { staged, leased: None, rescued })
+    }
+
+    /// Makes the body the document; `tell` hears of each outside edit that it displaces.
+    pub(crate) fn swap(
+        &self,
+        swap: Swap<'_>,
+        Refilled { staged, leased, rescued }: Refilled,
+        recycles: bool,
+        tell: &mut dyn FnMut(Rescued),
+    ) -> Result<(), FsError> {
+        let (fs, view) = (self.fs, self.view);
+        rescued.into_iter().for_each(&mut *tell);
+        let displaced = swap.run(fs, &staged)?;
+        let mut published = None;
+        match leased {
+            Some(file) => {
+                // Under the lease nobody can have written it; its attributes anybody can have set.
+                let taken = fs.now();
+                let stamped = Stamped { stamp: file.stat()?.stamp, taken };
+                let attrs = file.attrs()?;
+                // Whoever wants to read it may, from here on.
+                drop(file);
+                if stamped.stamp.same_body(&staged.stamp) {
+                    view.stamp(swap.path, stamped);
+                    published = Some((stamped, attrs));
+                }
+            }
+            None => note_stamp(fs, view, swap.path, &staged)?,
+        }
+        let gone = Gone { at: &staged.at, by: Some(&staged), recycles };
+        self.settle(swap, displaced, gone, tell)?;
+        if let Some((stamped, attrs)) = published {
+            self.stage().spares.note(swap.path, stamped, attrs);
+        }
+        Ok(())
+    }
+
+    /// What was displaced is kept, dropped or rescued.
+    pub(crate) fn settle(
+        &self,
+        swap: Swap<'_>,
+        displaced: Displaced,
+        gone: Gone<'_>,
+        tell: &mut dyn FnMut(Rescued),
+    ) -> Result<(), FsError> {
+        let Gone { at, by, recycles } = gone;
+        match displaced.look(self.fs, at, swap, by)? {
+            Settled::Ours(stat) => {
+                let gone = (at.to_owned(), stat);
+                self.keep((swap.path, swap.txn), gone, recycles)?.into_iter().for_each(tell);
+            }
+            Settled::Rescued(edit) => tell(edit),
+            Settled::Gone => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps what was displaced to `at`, which is ours, for the next time, if it may become a spare; else
+    /// drops it, unless somebody has it open, who may yet save it.
+    fn keep(
+        &self,
+        (path, txn): (&str, u64),
+        (at, stat): (String, Stat),
+        recycles: bool,
+    ) -> Result<Option<Rescued>, FsError> {
+        let fs = self.fs;
+        let recycles = recycles && self.stage().spares.may_keep(path, &stat);
+        if !recycles {
+            let asks = self.stage().spares.may_keep_in_mind(&stat);
+            if !asks || !is_open(fs, &at) {
+                return fs.unlink(&at).map(|()| None);
+            }
+        }
+        // Under a name that belongs to no record, at which nobody looks for what a swap has left.
+        let (at, stat) = match spare_name_path(&at) {
+            Some(_) => (at, stat),
+            None => {
+                let name = self.stage().names.spare(path);
+                fs.rename(&at, &name, Rename::Replace)?;
+                // The rename has moved its ctime.
+                let Some(now) = fs.stat(&name)? else { return Ok(None) };
+                if !now.stamp.same_body(&stat.stamp) {
+                    // Saved since the look that has found it to be ours.
+                    return rescue(fs, &name, path, txn).map(Some);
+                }
+                (name, now)
+            }
+        };
+        let spare = Spare { at, stat };
+        let mut stage = self.stage();
+        if recycles {
+            stage.spares.keep(path, spare);
+            return Ok(None);
+        }
+        let one_too_many = stage.spares.keep_in_mind(path, spare);
+        drop(stage);
+        one_too_many.map_or(Ok(None), |spare| spare.unlink(fs).map(|()| None))
+    }
+}
+
+/// Remembers how the document looks, to know an outside edit by. An edit that came between the swap
+/// and this look differs from what was staged, and is not taken for ours.
+pub(crate) fn note_stamp(
+    fs: &dyn Fs,
+    view: &View,
+    path: &str,
+    staged: &Staged,
+) -> Result<(), FsError> {
+    let taken = fs.now();
+    if let Some(stat) = fs.stat(path)?
+        && stat.stamp.same_body(&staged.stamp)
+    {
+        view.stamp(path, Stamped { stamp: stat.stamp, taken });
+    }
+    Ok(())
+}
