@@ -21,7 +21,7 @@ use crate::birth::{OpenSegment, birth, sweep_unborn};
 use crate::follow::read_from;
 use crate::load::segments_in;
 use crate::scan::start_of;
-use crate::segment::{JOURNAL_DIR, LARGEST_BYTES, PADDING, SMALLEST_BYTES};
+use crate::segment::{JOURNAL_DIR, LARGEST_BYTES, LONG_BYTES, PADDING};
 use crate::{
     AppendError, Chain, Group, Header, Position, Progress, Record, RecordKind, Scan, Tail,
     encode_group, segment_path,
@@ -306,7 +306,7 @@ impl Journal {
     /// would have to read for nothing: all that is in this one, if nothing else is needed; or the room beyond
     /// all other segments' that it has for one large group.
     fn is_left_by_checkpoint(&self, upto: u64) -> bool {
-        let is_covered = upto + 1 == self.next_seq() && self.end().offset() > SMALLEST_BYTES;
+        let is_covered = upto + 1 == self.next_seq() && self.end().offset() > LONG_BYTES;
         is_covered || self.newest_bytes > LARGEST_BYTES
     }
 

@@ -36,6 +36,8 @@ const KIND: &str = "segment";
 const SUFFIX: &str = ".jsonl";
 const NAME_DIGITS: usize = 20;
 pub(crate) const SMALLEST_BYTES: u64 = 64 * 1024;
+/// What is read in a moment, and good to look back at.
+pub(crate) const LONG_BYTES: u64 = 1024 * 1024;
 /// Only a larger group makes a larger segment.
 pub(crate) const LARGEST_BYTES: u64 = 4 * 1024 * 1024;
 /// No store gets this far, and no sum that begins below it overflows.

@@ -15,7 +15,7 @@
 //! mount and inode are those that it names. `ino` is the file's own inode number: a copy of the
 //! tree carries a `state` that speaks of another disk.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use filepact_fs::{Access, File, Fs, FsError, read_full, write_all};
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ pub struct StateFile {
 #[derive(Clone, Debug, Default)]
 struct Decoded {
     bytes: Vec<u8>,
-    slot: Option<Slot>,
+    slot: Option<Arc<Slot>>,
 }
 
 /// One slot: what it says of itself, then the state.
@@ -182,31 +182,32 @@ impl StateFile {
         Ok(self.reading(&self.slots()?))
     }
 
-    fn slots(&self) -> Result<[Option<Slot>; 2], FsError> {
-        let first = read_slots(&*self.file)?;
+    fn slots(&self) -> Result<Slots, FsError> {
+        let first = Raw::read(&*self.file)?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // Two readings agree also if this is what the last one said: the slots are written in turn, so that
         // both said so when this one began.
-        if last.iter().zip(&first).all(|(last, bytes)| last.bytes == *bytes) {
+        if last.iter().zip(first.slots()).all(|(last, bytes)| last.bytes == *bytes) {
             return Ok(last.each_ref().map(|decoded| decoded.slot.clone()));
         }
         drop(last);
-        let read = until_two_agree(first, || read_slots(&*self.file))?;
+        let read = until_two_agree(first, || Raw::read(&*self.file))?;
         last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        for (last, bytes) in last.iter_mut().zip(read) {
+        for (last, bytes) in last.iter_mut().zip(read.slots()) {
             if last.bytes != bytes {
-                *last = Decoded { slot: decode(&bytes), bytes };
+                let bytes = bytes.to_vec();
+                *last = Decoded { slot: decode(&bytes).map(Arc::new), bytes };
             }
         }
         Ok(last.each_ref().map(|decoded| decoded.slot.clone()))
     }
 
-    fn reading(&self, slots: &[Option<Slot>; 2]) -> Option<Reading> {
+    fn reading(&self, slots: &Slots) -> Option<Reading> {
         let own = newest(slots, |slot| slot.ino == self.ino);
         let synced = slots.iter().flatten().map(|slot| slot.state.synced).max();
         let chosen = own.or_else(|| newest(slots, |_| true))?;
-        slots[chosen].clone().zip(synced).map(|(slot, synced)| Reading {
-            state: slot.state,
+        slots[chosen].as_ref().zip(synced).map(|(slot, synced)| Reading {
+            state: slot.state.clone(),
             trusted_inode: own.is_some(),
             synced,
         })
@@ -226,7 +227,7 @@ impl StateFile {
         // one is whole.
         write_all(&*self.file, &bytes, SLOT_OFFSETS[self.turn])?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last[self.turn] = Decoded { bytes, slot: Some(slot) };
+        last[self.turn] = Decoded { bytes, slot: Some(Arc::new(slot)) };
         drop(last);
         self.counter = self.counter.saturating_add(1);
         self.turn = 1 - self.turn;
@@ -235,16 +236,31 @@ impl StateFile {
     }
 }
 
-/// Both slots, with one call, so that little time lies between the two.
-fn read_slots(file: &dyn File) -> Result<[Vec<u8>; 2], FsError> {
-    let mut bytes = vec![0; SLOT_OFFSETS[1] as usize + SLOT_BYTES];
-    let read = read_full(file, &mut bytes, 0)?;
-    bytes.truncate(read);
-    let slot = |offset: u64| {
-        let rest = bytes.get(offset as usize..).unwrap_or_default();
-        rest[..rest.len().min(SLOT_BYTES)].to_vec()
-    };
-    Ok(SLOT_OFFSETS.map(slot))
+/// What both slots say.
+type Slots = [Option<Arc<Slot>>; 2];
+
+/// The bytes of both slots, read with one call, so that little time lies between the two.
+#[derive(PartialEq)]
+struct Raw {
+    bytes: [u8; RAW_BYTES],
+    read: usize,
+}
+
+const RAW_BYTES: usize = SLOT_OFFSETS[1] as usize + SLOT_BYTES;
+
+impl Raw {
+    fn read(file: &dyn File) -> Result<Self, FsError> {
+        let mut bytes = [0; RAW_BYTES];
+        let read = read_full(file, &mut bytes, 0)?;
+        Ok(Self { bytes, read })
+    }
+
+    fn slots(&self) -> [&[u8]; 2] {
+        SLOT_OFFSETS.map(|offset| {
+            let rest = self.bytes[..self.read].get(offset as usize..).unwrap_or_default();
+            &rest[..rest.len().min(SLOT_BYTES)]
+        })
+    }
 }
 
 /// Another process may write while we read, one slot now and the other a moment later, so that each
@@ -264,9 +280,9 @@ fn until_two_agree<T: PartialEq>(
     }
 }
 
-fn newest(slots: &[Option<Slot>; 2], counts: impl Fn(&Slot) -> bool) -> Option<usize> {
+fn newest(slots: &Slots, counts: impl Fn(&Slot) -> bool) -> Option<usize> {
     let counters = slots.iter().enumerate().filter_map(|(at, slot)| {
-        let slot = slot.as_ref().filter(|slot| counts(slot))?;
+        let slot = slot.as_deref().filter(|slot| counts(slot))?;
         Some((slot.counter, at))
     });
     counters.max().map(|(_, at)| at)

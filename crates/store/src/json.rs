@@ -1,5 +1,6 @@
 //! JSON documents: strict on the way in, plain on the way out.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -99,15 +100,64 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-        let mut keys = HashSet::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if keys.contains(&key) {
+        let mut keys = Keys::default();
+        while let Some(Key(key)) = map.next_key()? {
+            if let Some(key) = keys.add(key) {
                 return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
             }
-            keys.insert(key);
             map.next_value::<Strict>()?;
         }
         Ok(Strict)
+    }
+}
+
+/// A key, not copied where it stands in the text as it is.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// The keys of an object: a few are compared one by one, which is faster than to hash them.
+#[derive(Default)]
+struct Keys<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> Keys<'de> {
+    const FEW: usize = 16;
+
+    /// Gives the key back if it was there.
+    fn add(&mut self, key: Cow<'de, str>) -> Option<Cow<'de, str>> {
+        if self.few.contains(&key) || self.many.contains(&key) {
+            return Some(key);
+        }
+        match self.few.len() < Self::FEW {
+            true => self.few.push(key),
+            false => drop(self.many.insert(key)),
+        }
+        None
     }
 }
 
@@ -123,6 +173,18 @@ mod tests {
                 assert!(source.to_string().contains("duplicate key `c`"), "{source}");
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_duplicate_key_is_found_among_few_and_among_many_and_however_it_is_spelled() {
+        let object = |last: &str| {
+            let keys: String = (0..40).map(|n| format!("\"k{n}\":{n},")).collect();
+            format!("{{{keys}\"{last}\":0}}")
+        };
+        assert!(check("a.json", object("k40").as_bytes()).is_ok());
+        for last in ["k0", "k15", "k16", "k39", "\\u006b3"] {
+            assert!(check("a.json", object(last).as_bytes()).is_err(), "{last}");
         }
     }
 

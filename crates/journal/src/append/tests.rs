@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::arbitrary::transaction;
 use crate::faulty::Faulty;
+use crate::segment::SMALLEST_BYTES;
 use crate::{ScanError, Words, load, scan, segment_name};
 
 const STORE: &str = "5eed";
@@ -181,8 +182,8 @@ fn a_checkpoint_of_all_there_is_leaves_the_next_opening_little_to_read() {
     let upto = journal.next_seq() - 1;
     let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
     assert_eq!(segments(&*fs), [1], "there is little anyway");
-    for _ in 0..3 {
-        let _ = journal.append(transaction("a", &[b'x'; 50_000]), Time(0)).unwrap();
+    for _ in 0..7 {
+        let _ = journal.append(transaction("a", &vec![b'x'; 400_000]), Time(0)).unwrap();
     }
     let upto = journal.next_seq() - 1;
     let _ = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
