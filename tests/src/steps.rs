@@ -158,7 +158,16 @@ impl<W> fmt::Debug for Steps<W> {
     }
 }
 
-impl<W: Watch> Fs for Steps<W> {
+impl<W: Watch + 'static> Fs for Steps<W> {
+    fn together(&self) -> Option<Arc<dyn Fs>> {
+        let inner = self.inner.together()?;
+        Some(Arc::new(Self { inner, seen: Arc::clone(&self.seen) }))
+    }
+
+    fn threads(&self) -> usize {
+        self.inner.threads()
+    }
+
     fn facts(&self) -> Result<Facts> {
         self.seen.call("facts", "", || self.inner.facts())
     }

@@ -13,17 +13,22 @@ use crate::live::{Opened, hash_part, open_past_links};
 use crate::outside::make_parents;
 use crate::stage_body_path;
 
+/// How often a document may come and go while it is to be added to.
+const PATIENCE: usize = 16;
+
 /// Bytes in memory at a time.
 const PIECE: usize = 256 * 1024;
 
 /// Adds the bytes at the end of the document, in order; makes it of them if somebody has removed it
 /// since. Returns what `stat` says then.
 pub(crate) fn add(fs: &dyn Fs, path: &str, appends: &[Added], time: Time) -> Result<Stat, FsError> {
+    let mut tries = 0;
     loop {
+        tries += 1;
         let file = match fs.open(path, Access::Append) {
             Err(error) if error.is_not_found() => match make(fs, path, appends) {
                 // Somebody was faster.
-                Err(error) if error.is_exists() => continue,
+                Err(error) if error.is_exists() && tries < PATIENCE => continue,
                 made => return made,
             },
             file => file?,

@@ -1,4 +1,5 @@
-//! Resolution beneath the root: no link is followed, and nothing outside is reached.
+//! Resolution beneath the root: no link is followed, and nothing is reached that lies outside when its directory
+//! is resolved.
 //!
 //! A path is resolved to its parent directory first; every call then acts on the last component
 //! alone, which the `*at` calls do not follow.
@@ -145,23 +146,36 @@ impl Root {
         folders.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
     }
 
-    /// Makes a call that looks up names. Where there is nothing because a directory that was kept is removed,
-    /// perhaps for another one of its name, it is made again.
-    pub(crate) fn look_up<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.forget_removed() => {
-                call()
-            }
-            answer => answer,
-        }
+    /// Makes a call that looks up these names. It is made again where there is nothing because a directory that
+    /// was kept is removed, perhaps for another one of its name; and where those that are kept leave no
+    /// descriptors for it.
+    pub(crate) fn look_up<T>(
+        &self,
+        paths: &[&str],
+        call: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let answer = call();
+        let errno = answer.as_ref().err().and_then(Errno::from_io_error);
+        let is_worth_it = match errno {
+            Some(Errno::NOENT) => self.forget_removed(paths),
+            Some(Errno::MFILE | Errno::NFILE) => self.forget(|_, _| false),
+            _ => false,
+        };
+        if is_worth_it { call() } else { answer }
     }
 
-    /// Whether there were any.
-    fn forget_removed(&self) -> bool {
+    /// Whether one of these was, or lay in one that was.
+    fn forget_removed(&self, paths: &[&str]) -> bool {
+        let concerned = |dir: &str| paths.iter().any(|path| dir == *path || dir == parent_of(path));
+        self.forget(|path, dir| !concerned(path) || fstat(dir).is_ok_and(|stat| stat.st_nlink > 0))
+    }
+
+    /// Forgets the directories of documents that are not to stay; whether there were any.
+    fn forget(&self, stays: impl Fn(&str, &OwnedFd) -> bool) -> bool {
         let Some(kept) = &self.kept else { return false };
         let mut kept = kept.write().unwrap_or_else(PoisonError::into_inner);
         let before = kept.len();
-        kept.retain(|_, dir| fstat(dir).is_ok_and(|stat| stat.st_nlink > 0));
+        kept.retain(|path, dir| stays(path, dir));
         kept.len() < before
     }
 
@@ -169,7 +183,9 @@ impl Root {
     pub(crate) fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         check(path)?;
         let walks = &self.shared.walks;
-        if !is_ours(parent_of(path)) && !walks.load(Ordering::Relaxed) {
+        let dir = parent_of(path);
+        // Where calls belong together this one finds what the others do.
+        if !is_ours(dir) && self.kept(dir).is_none() && !walks.load(Ordering::Relaxed) {
             match openat2(self.as_dir(), path, flags, Mode::empty(), confined()) {
                 Err(Errno::NOSYS) => walks.store(true, Ordering::Relaxed),
                 // Forbidden, or the file is immutable: the other way tells.
@@ -177,7 +193,11 @@ impl Root {
                 opened => return Ok(opened?),
             }
         }
-        Ok(openat(self.dir(parent_of(path))?, name_of(path), flags, Mode::empty())?)
+        self.look_up(&[path], || {
+            // Without O_NOFOLLOW a link would be followed.
+            let flags = flags | OFlags::NOFOLLOW;
+            Ok(openat(self.dir(dir)?, name_of(path), flags, Mode::empty())?)
+        })
     }
 
     /// The directory that `path` lies in, and its last component.
@@ -347,21 +367,22 @@ mod tests {
     fn a_directory_that_was_removed_meanwhile_is_looked_up_again() {
         let (temp, root) = root();
         let together = root.together();
-        let stat = || {
+        let look = || {
             let (dir, name) = together.entry("a/b/c/file")?;
             Ok(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?)
         };
-        assert!(together.look_up(stat).is_err());
+        let stat = || together.look_up(&["a/b/c/file"], look);
+        assert!(stat().is_err());
         let dir = temp.path().join("a/b/c");
         fs::remove_dir(&dir).unwrap();
-        assert!(together.look_up(stat).is_err());
+        assert!(stat().is_err());
         fs::create_dir(&dir).unwrap();
         // Kept before it is removed, and found anew as what stands there now.
-        assert!(together.look_up(stat).is_err());
+        assert!(stat().is_err());
         fs::remove_dir(&dir).unwrap();
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("file"), "").unwrap();
-        assert!(together.look_up(stat).is_ok());
+        assert!(stat().is_ok());
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl File for OsFile {
     }
 
     fn link(&self, to: &str) -> Result<()> {
-        self.root.look_up(|| self.place(to)).at("link", to)
+        self.root.look_up(&[to], || self.place(to)).at("link", to)
     }
 
     fn attrs(&self) -> Result<Attrs> {

@@ -16,6 +16,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::beneath::Root;
+use crate::path::{name_of, parent_of};
 use crate::{Lock, LockKind, open, status};
 
 /// A held lock.
@@ -73,8 +74,13 @@ fn is_read_only(error: &io::Error) -> bool {
 
 fn is_at(root: &Root, file: &File, path: &str) -> io::Result<bool> {
     let held = status::of_handle(file, false)?.stamp;
-    // However somebody has led the way there by now: the same file is the same lock.
-    match status::of_entry(root.as_dir(), path, false) {
+    let named = match root.kept(parent_of(path)) {
+        // A folder of ours is the same wherever it is.
+        Some(folder) => status::of_entry(folder, name_of(path), false),
+        // However somebody has led the way there by now: the same file is the same lock.
+        None => status::of_entry(root.as_dir(), path, false),
+    };
+    match named {
         Ok(named) => Ok((held.dev, held.ino) == (named.stamp.dev, named.stamp.ino)),
         Err(Errno::NOENT) => Ok(false), // opening it again says so
         Err(errno) => Err(errno.into()),
@@ -205,5 +211,17 @@ mod tests {
             let lock = waits.join().unwrap().unwrap().unwrap();
             assert!(is_at(&root, &lock.file, "lock").unwrap());
         });
+    }
+
+    /// Ours is what was open from the start: a snapshot must not wait for ever for a pin there.
+    #[test]
+    fn a_lock_in_a_folder_of_ours_that_was_moved_is_had_all_the_same() {
+        let (temp, root) = root();
+        std::fs::create_dir_all(temp.path().join(".filepact/pins")).unwrap();
+        std::fs::write(temp.path().join(".filepact/pins/one"), "").unwrap();
+        let pin = ".filepact/pins/one";
+        assert!(take(&root, pin, LockKind::Exclusive, Duration::ZERO).unwrap().is_some());
+        std::fs::rename(temp.path().join(".filepact"), temp.path().join("moved")).unwrap();
+        assert!(take(&root, pin, LockKind::Exclusive, Duration::ZERO).unwrap().is_some());
     }
 }

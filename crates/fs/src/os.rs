@@ -129,7 +129,7 @@ impl Fs for OsFs {
 
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
         let exact = self.root.has_exact_times();
-        let found = self.root.look_up(|| {
+        let found = self.root.look_up(&[path], || {
             if path.is_empty() {
                 return Ok(status::of_handle(self.root.as_dir(), exact)?);
             }
@@ -151,7 +151,7 @@ impl Fs for OsFs {
     }
 
     fn make_dir(&self, path: &str, mode: u32) -> Result<()> {
-        let made = self.root.look_up(|| {
+        let made = self.root.look_up(&[path], || {
             let (dir, name) = self.root.entry(path)?;
             Ok(mkdirat(dir, name, Mode::from_raw_mode(mode))?)
         });
@@ -165,7 +165,7 @@ impl Fs for OsFs {
             Rename::NoReplace => Some(RenameFlags::NOREPLACE),
             Rename::Exchange => Some(RenameFlags::EXCHANGE),
         };
-        let renamed = self.root.look_up(|| {
+        let renamed = self.root.look_up(&[from, to], || {
             let (from_dir, from_name) = self.root.entry(from)?;
             let (to_dir, to_name) = self.root.entry(to)?;
             Ok(match flags {
@@ -188,8 +188,11 @@ impl Fs for OsFs {
     }
 
     fn unlink(&self, path: &str) -> Result<()> {
-        let (dir, name) = self.root.entry(path).at("unlink", path)?;
-        unlinkat(dir, name, AtFlags::empty()).at("unlink", path)
+        let unlinked = self.root.look_up(&[path], || {
+            let (dir, name) = self.root.entry(path)?;
+            Ok(unlinkat(dir, name, AtFlags::empty())?)
+        });
+        unlinked.at("unlink", path)
     }
 
     fn remove_dir(&self, path: &str) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Calls that wait for the disk, several at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::Fs;
@@ -25,14 +25,21 @@ pub fn with_each<T: Send, R: Send, E: Send>(
         return items.into_iter().map(each).collect();
     }
     let (rest, failed) = (Mutex::new(items.into_iter().enumerate()), AtomicBool::new(false));
-    let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let next = || lock(&rest).next();
+    let first_error = Mutex::new(None);
     let work = || {
         let mut done = Vec::new();
         while let Some((at, item)) = next().filter(|_| !failed.load(Ordering::Relaxed)) {
-            let answer = each(item).inspect_err(|_| failed.store(true, Ordering::Relaxed));
-            done.push((at, answer?));
+            match each(item) {
+                Ok(answer) => done.push((at, answer)),
+                Err(error) => {
+                    failed.store(true, Ordering::Relaxed);
+                    // What others meet after it may be of its making.
+                    lock(&first_error).get_or_insert(error);
+                }
+            }
         }
-        Ok(done)
+        done
     };
     let mut done = thread::scope(|scope| {
         // With fewer threads than were wanted it takes longer.
@@ -40,15 +47,21 @@ pub fn with_each<T: Send, R: Send, E: Send>(
             || thread::Builder::new().name("filepact-help".into()).spawn_scoped(scope, work);
         let helpers: Vec<_> = (1..threads).map_while(|_| helper().ok()).collect();
         let own = work();
-        helpers.into_iter().fold(own, |done, helper| {
+        helpers.into_iter().fold(own, |mut done, helper| {
             let more = helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let (mut done, more) = (done?, more?);
             done.extend(more);
-            Ok(done)
+            done
         })
-    })?;
+    });
+    if let Some(error) = lock(&first_error).take() {
+        return Err(error);
+    }
     done.sort_unstable_by_key(|(at, _)| *at);
     Ok(done.into_iter().map(|(_, answer)| answer).collect())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -17,8 +17,9 @@ use crate::{Kind, Result, Stat, Time};
 /// What a call promises after a power cut stands at each method; what is not promised there may be
 /// lost, in any order.
 pub trait Fs: Send + Sync + fmt::Debug {
-    /// The same, for calls that belong together: each directory is resolved once, so that whoever moves it
-    /// meanwhile has moved it afterwards, with what these calls put there. `None` where nothing is gained.
+    /// The same, for calls that belong together: a directory that one of them has resolved is where the others
+    /// find it, so that whoever moves it meanwhile has moved it afterwards, with what these calls put there, out of
+    /// the root as well. `None` where nothing is gained.
     fn together(&self) -> Option<Arc<dyn Fs>> {
         None
     }

@@ -269,12 +269,9 @@ impl Journal {
             _ => false,
         };
         let (mut records, (mut bytes, mut chain)) = self.encode(first, kinds);
-        let fits = |tail: &OpenSegment| self.end().offset() + bytes.len() as u64 <= tail.size;
-        let has_room = !leave && self.tail.as_ref().is_some_and(fits);
-        let begins = if has_room {
-            self.write_at_tail(&bytes, sync)?;
-            *self.end()
-        } else {
+        let mut has_room = !leave && self.fits(&bytes);
+        let mut begins = *self.end();
+        if !has_room {
             if self.synced < self.end().seq() {
                 // Whatever follows in a new segment says that all before it is durable.
                 self.sync_left_segment().map_err(AppendError::Unchanged)?;
@@ -290,8 +287,21 @@ impl Journal {
                 }
             }
             let previous = if leave { 0 } else { self.newest_bytes };
-            self.give_birth(&bytes, checkpoint, time, previous)?
-        };
+            match self.give_birth(&bytes, checkpoint, time, previous) {
+                Ok(begun) => begins = begun,
+                // A segment that is only left for the next opening's sake stays where there is no room for
+                // another one: a checkpoint makes room.
+                Err(AppendError::Unchanged(error))
+                    if leave && error.is_full() && self.fits(&bytes) =>
+                {
+                    has_room = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if has_room {
+            self.write_at_tail(&bytes, sync)?;
+        }
         let (last, born) = (first + records.len() as u64 - 1, !has_room);
         if born || sync == Sync::Now {
             self.synced = last;
@@ -300,6 +310,12 @@ impl Journal {
         let group = Group { records, first, last, begins, ends, born, covered: false };
         self.progress.take(&group);
         Ok(Appended { first, last, synced: self.synced, group })
+    }
+
+    /// Whether there is room at the tail.
+    fn fits(&self, bytes: &[u8]) -> bool {
+        let end = self.end().offset() + bytes.len() as u64;
+        self.tail.as_ref().is_some_and(|tail| end <= tail.size)
     }
 
     /// Whether a checkpoint up to there goes to a new segment, and with it goes what every later opening

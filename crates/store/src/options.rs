@@ -96,7 +96,8 @@ impl Options {
     }
 
     /// How often [`Store::transact`] runs its closure again after a conflict before it takes the
-    /// writer lock first. 0 is for transactions that nearly always meet. Default: 16.
+    /// writer lock first; at most, since a closure that is quick takes it sooner. 0 is for transactions that
+    /// nearly always meet. Default: 16.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
         self

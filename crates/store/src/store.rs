@@ -120,7 +120,7 @@ impl Store {
     /// After [`Options::max_retries`] further tries, each after a longer pause, it takes the writer
     /// lock from the start, as [`begin_exclusive`](Self::begin_exclusive) does: so it gets through,
     /// however many others change the same documents. If `work` is over within a millisecond, so that
-    /// nobody waits for it longer than for a commit, it does so after the first conflict.
+    /// nobody waits for it longer than for a commit, it does so after the first conflict of a commit.
     ///
     /// After `Ok` the transaction is durable and every document at its path. If `work` returns an
     /// error of its own, nothing has changed and the error is returned. After
@@ -166,8 +166,9 @@ impl Store {
         let optimistic = self.0.options.max_retries;
         let (mut retries, mut is_quick) = (0, false);
         loop {
+            let is_exclusive = retries > optimistic || is_quick;
             let conflict = {
-                let mut tx = match retries > optimistic || is_quick {
+                let mut tx = match is_exclusive {
                     true => self.begin_exclusive(self.0.timeout())?,
                     false => self.begin()?,
                 };
@@ -176,13 +177,17 @@ impl Store {
                     let _inside = Inside::enter(self);
                     work(&mut tx)
                 };
-                is_quick = (0..=QUICK_NANOS).contains(&(self.0.fs().now().0 - began.0));
+                let worked = self.0.fs().now().0 - began.0;
                 match (tx.conflict(), outcome) {
                     (Some(conflict), _) => conflict,
                     (None, Err(error)) => return Err(error),
                     (None, Ok(value)) => match tx.commit() {
                         Ok(_) => return Ok(value),
-                        Err(conflict @ Error::Conflict { .. }) => conflict,
+                        // What only reads takes no lock, and never comes here.
+                        Err(conflict @ Error::Conflict { .. }) => {
+                            is_quick = (0..=QUICK_NANOS).contains(&worked);
+                            conflict
+                        }
                         Err(error) => return Err(error.into()),
                     },
                 }
@@ -192,7 +197,8 @@ impl Store {
             if retries > optimistic.saturating_add(EXCLUSIVE_RETRIES) {
                 return Err(conflict.into());
             }
-            if !is_quick {
+            // Who gets the lock next waits in line for it.
+            if is_exclusive || !is_quick {
                 back_off(retries);
             }
             retries += 1;

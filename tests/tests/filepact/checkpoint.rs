@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use filepact::{Durability, Error, Store};
 use filepact_fs::{Fs, Time};
-use filepact_simfs::SimFs;
+use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{INLINE_MAX, Tree, body};
 use filepact_tests::steps::{Hook, Steps};
 
-use crate::support::{STRICT, commit, dies_before, mtime, put, read, staged, text};
+use crate::support::{STRICT, commit, dies_before, fail, mtime, put, read, staged, text};
 
 const MARK: &str = ".filepact/checkpoint.lock";
 
@@ -372,4 +372,21 @@ fn a_close_begins_a_small_segment_and_loses_nothing_at_any_call() {
         .map(|path| sim.stat(&path).expect("it is there").stamp.size)
         .collect();
     assert_eq!(sizes, [64 * 1024]);
+}
+
+/// That segment is only for the next opening's sake.
+#[test]
+fn a_checkpoint_stays_in_a_long_segment_where_there_is_no_room_for_another() {
+    let sim = prepared();
+    let store = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
+    for round in 0..7 {
+        put(&store, "a.json", &vec![b'a' + round; 400_000]);
+    }
+    let segments = sim.names_in(".filepact/journal");
+    fail(&sim, "create", ".filepact/journal/", errno::NOSPC, true);
+    store.checkpoint().expect("there is room where the last group ends");
+    assert_eq!(sim.names_in(".filepact/journal"), segments);
+    store.close().expect("there is nothing left to do");
+    drop(open(&sim));
+    assert_eq!(sim.read("a.json"), Some(vec![b'g'; 400_000]));
 }

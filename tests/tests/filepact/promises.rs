@@ -429,3 +429,29 @@ fn names_that_are_not_utf8_links_and_nested_stores_are_not_listed() {
     assert_eq!(names, ["a/b.json"]);
     assert_eq!(store.list("a/").expect("it answers").len(), 1);
 }
+
+/// It takes no lock, so that no writer waits for it, and it for none.
+#[test]
+fn what_only_reads_is_run_again_without_the_lock() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path()).expect("it opens");
+    let rival =
+        Store::options().lock_timeout(Duration::ZERO).open(folder.path()).expect("it joins");
+    let set = |value: u32| {
+        let mut tx = rival.begin()?;
+        tx.write("a.json", &value)?;
+        tx.write("b.json", &value)?;
+        tx.commit()
+    };
+    set(0).expect("nobody else writes");
+    let mut tries = 0;
+    let read = store.transact::<_, Error>(|tx| {
+        tries += 1;
+        let a: u32 = tx.read("a.json")?;
+        if tries < 4 {
+            set(tries).expect("nobody has the lock");
+        }
+        Ok((a, tx.read::<u32>("b.json")?))
+    });
+    assert_eq!((read.expect("in the end nobody is in the way"), tries), ((3, 3), 4));
+}

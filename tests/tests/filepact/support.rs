@@ -9,6 +9,7 @@ use filepact_tests::crash::{open, options};
 use filepact_tests::steps::Steps;
 
 pub(crate) const STRICT: Profile = Profile::Strict(Grain::Page);
+pub(crate) const HOSTILE: Profile = Profile::Hostile(Grain::Page);
 
 pub(crate) fn put(store: &Store, path: &str, content: &[u8]) {
     let mut tx = store.begin().expect("the store is open");
@@ -42,9 +43,18 @@ pub(crate) fn fail(sim: &SimFs, op: &'static str, path: &str, errno: i32, sticky
 /// Every file system that a power cut now may leave, opened: also one on which a synced directory vouches for
 /// its own half of a move alone.
 pub(crate) fn after_power_cuts(sim: &SimFs, limit: usize, judge: impl Fn(&SimFs, &Store)) {
-    let profiles = [STRICT, Profile::Hostile(Grain::Page)];
-    for world in profiles.iter().flat_map(|profile| sim.world().power_cut(profile, limit, 1).worlds)
-    {
+    after_power_cuts_of(&STRICT, sim, limit, &judge);
+    after_power_cuts_of(&HOSTILE, sim, limit, &judge);
+}
+
+/// Those of one kind of file system.
+pub(crate) fn after_power_cuts_of(
+    profile: &Profile,
+    sim: &SimFs,
+    limit: usize,
+    judge: impl Fn(&SimFs, &Store),
+) {
+    for world in sim.world().power_cut(profile, limit, 1).worlds {
         let store = open(&world);
         judge(&world, &store);
     }
