@@ -10,7 +10,8 @@
 //!   validate, target       C4: is all as it was seen, and can it be published?
 //!   touched                C4: may two requests be in one group?
 //!   group, stage           C5: bodies on their way
-//!   publication, publish   C8: the swap
+//!   publication            C8: the documents of a group, each on its way
+//!   publisher, publish     C8: one of them, and its swap
 //!   spares                 C8: what was displaced, for the next time
 //!   append                 C8: what is added at the end
 //!   pins                   C8: what stays for those who read an older moment

@@ -193,11 +193,8 @@ impl Root {
                 opened => return Ok(opened?),
             }
         }
-        self.look_up(&[path], || {
-            // Without O_NOFOLLOW a link would be followed.
-            let flags = flags | OFlags::NOFOLLOW;
-            Ok(openat(self.dir(dir)?, name_of(path), flags, Mode::empty())?)
-        })
+        // Whoever calls says `O_NOFOLLOW`.
+        self.look_up(&[path], || Ok(openat(self.dir(dir)?, name_of(path), flags, Mode::empty())?))
     }
 
     /// The directory that `path` lies in, and its last component.
