@@ -6,8 +6,8 @@ use std::thread;
 
 use crate::Fs;
 
-/// Does the same with each item, in as many threads as the file system has [use](Fs::threads) for; with no more
-/// than there are `worth_a_thread` of them. The answers are in the order of the items.
+/// Does the same with each item, in as many threads as the file system has [use](Fs::threads) for, each with
+/// `worth_a_thread` items or more. The answers are in the order of the items.
 ///
 /// # Errors
 /// The first error that there was; then it was not done with all of them.

@@ -342,14 +342,20 @@ fn a_thread_that_waits_for_its_checkpoint_does_not_keep_the_store() {
     assert!(!store.recovery_report().joined, "nobody else has it open");
 }
 
-/// Once a store is closed, or idle, nothing in a long segment is needed any more.
-#[test]
-fn a_close_begins_a_small_segment_and_loses_nothing_at_any_call() {
+/// A store whose newest segment holds more than a checkpoint leaves the next opening to read.
+fn with_long_segment() -> (SimFs, Store) {
     let sim = prepared();
     let store = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
     for round in 0..7 {
         put(&store, "a.json", &vec![b'a' + round; 400_000]);
     }
+    (sim, store)
+}
+
+/// Once a store is closed, or idle, nothing in a long segment is needed any more.
+#[test]
+fn a_close_begins_a_small_segment_and_loses_nothing_at_any_call() {
+    let (sim, store) = with_long_segment();
     sim.record();
     store.close().expect("nothing fails here");
     let mut recovered = 0;
@@ -377,11 +383,7 @@ fn a_close_begins_a_small_segment_and_loses_nothing_at_any_call() {
 /// That segment is only for the next opening's sake.
 #[test]
 fn a_checkpoint_stays_in_a_long_segment_where_there_is_no_room_for_another() {
-    let sim = prepared();
-    let store = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
-    for round in 0..7 {
-        put(&store, "a.json", &vec![b'a' + round; 400_000]);
-    }
+    let (sim, store) = with_long_segment();
     let segments = sim.names_in(".filepact/journal");
     fail(&sim, "create", ".filepact/journal/", errno::NOSPC, true);
     store.checkpoint().expect("there is room where the last group ends");
