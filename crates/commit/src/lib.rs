@@ -17,6 +17,7 @@
 //!   pins                   C8: what stays for those who read an older moment
 //! prepare                  bodies, before anybody waits         C1
 //! checkpoint, rewrite      so that older journal can go
+//! blank                    the journal's next segment, before a commit needs it
 //! durable, mark            documents on the disk, and syncs that are not done
 //! request, read_set        what a transaction asks for, and what it has seen
 //! live, list, outside      what is at a path now, and is it ours?
@@ -31,6 +32,7 @@
 //! here ever takes a committed change back.
 
 mod append;
+mod blank;
 mod catch_up;
 mod checkpoint;
 mod counters;
@@ -71,6 +73,7 @@ mod view;
 mod writer;
 
 pub use append::{are_there, finish, is_torn};
+pub use blank::WantedBlank;
 pub use counters::{Counters, Counts};
 pub use durable::{sync_documents, sync_names};
 pub use error::{CommitError, Refusal};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,8 @@ pub struct Limits {
     pub inline_max: usize,
     /// A checkpoint is due when the journal is longer than this many bytes.
     pub journal_max: u64,
-    /// The caller makes checkpoints that are due; else the commit does after which they are.
+    /// The caller makes checkpoints that are due, and blanks for the journal; else the commit does after
+    /// which they are.
     pub background: bool,
 }
 
@@ -79,6 +80,8 @@ pub struct Writer {
     pub(crate) checkpoints: AtomicUsize,
     /// No more commits are taken: the handle makes its last checkpoint.
     pub(crate) closing: AtomicBool,
+    /// The size of the journal's blank that the caller is asked for; 0 is none.
+    pub(crate) blank: AtomicU64,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) limits: Limits,
     pub(crate) mount: u64,
@@ -119,6 +122,7 @@ impl Writer {
             queue: Arc::default(),
             checkpoints: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            blank: AtomicU64::new(0),
             inner: Mutex::new(Inner {
                 journal: parts.journal,
                 state_file: parts.state_file,
@@ -317,6 +321,7 @@ impl Writer {
         if !self.limits.background && self.is_checkpoint_due() {
             inner.deferred = self.checkpoint_in_turn(inner).err().map(|error| error.to_string());
         }
+        self.care_for_blank(inner);
         self.counters.add_to_file(&*self.fs, false);
     }
 

@@ -17,11 +17,11 @@ use filepact_fs::{
     Access, File, Fs, FsError, LatchTripped, PartialWrite, SyncKind, Time, read_full, write_all,
 };
 
-use crate::birth::{OpenSegment, birth, sweep_unborn};
+use crate::birth::{Blank, OpenSegment, birth, sweep_unborn};
 use crate::follow::read_from;
 use crate::load::segments_in;
 use crate::scan::start_of;
-use crate::segment::{JOURNAL_DIR, LARGEST_BYTES, LONG_BYTES, PADDING};
+use crate::segment::{JOURNAL_DIR, LARGEST_BYTES, LONG_BYTES, PADDING, birth_size};
 use crate::{
     AppendError, Chain, Group, Header, Position, Progress, Record, RecordKind, Scan, Tail,
     encode_group, segment_path,
@@ -39,6 +39,10 @@ pub struct Journal {
     tail: Option<OpenSegment>,
     /// The full size of the newest segment, in bytes.
     newest_bytes: u64,
+    /// How many bytes were written at the tail of it here.
+    written: u64,
+    /// What the next segment will be made of.
+    next: Next,
     /// The checkpoint in the header of a segment that was born here, while elders may be there that
     /// it makes unnecessary.
     elders: Option<u64>,
@@ -66,6 +70,15 @@ pub enum Names {
     Doubted,
 }
 
+/// What there is of the next segment.
+#[derive(Debug)]
+enum Next {
+    Nothing,
+    /// Somebody was told that it is time for a blank.
+    Wanted,
+    Ready(Blank),
+}
+
 /// When a group is to be durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sync {
@@ -90,9 +103,19 @@ pub struct Appended {
 impl Journal {
     /// Without a tail to write to.
     fn new(fs: Arc<dyn Fs>, store: &str, progress: Progress) -> Self {
-        let (tail, elders) = (None, None);
-        let (store, synced) = (store.to_owned(), progress.end().seq());
-        Self { fs, store, progress, synced, tail, newest_bytes: 0, elders, stopped: false }
+        let synced = progress.end().seq();
+        Self {
+            fs,
+            store: store.to_owned(),
+            progress,
+            synced,
+            tail: None,
+            newest_bytes: 0,
+            written: 0,
+            next: Next::Nothing,
+            elders: None,
+            stopped: false,
+        }
     }
 
     /// Begins the journal of a new store, whose id is `store`, with a checkpoint of nothing.
@@ -180,7 +203,7 @@ impl Journal {
         let end = *self.end();
         let file = self.fs.open(&segment_path(end.segment()), Access::Write)?;
         let size = file.stat()?.stamp.size;
-        self.newest_bytes = size;
+        (self.newest_bytes, self.written) = (size, 0);
         if read_from(&*file, end.offset())?.iter().all(|byte| *byte == PADDING) {
             self.tail = Some(OpenSegment { file, size });
         }
@@ -301,6 +324,7 @@ impl Journal {
         }
         if has_room {
             self.write_at_tail(&bytes, sync)?;
+            self.written += bytes.len() as u64;
         }
         let (last, born) = (first + records.len() as u64 - 1, !has_room);
         if born || sync == Sync::Now {
@@ -392,13 +416,37 @@ impl Journal {
             chain: end.chain(),
             time,
         };
-        let segment = birth(&*self.fs, &header, groups, previous_bytes).inspect_err(|error| {
+        let blank = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::Ready(blank) => Some(blank),
+            Next::Nothing | Next::Wanted => None,
+        };
+        let born = birth(&*self.fs, &header, groups, previous_bytes, blank);
+        let segment = born.inspect_err(|error| {
             self.stopped |= matches!(error, AppendError::Unknown(_));
         })?;
-        self.newest_bytes = segment.size;
+        (self.newest_bytes, self.written) = (segment.size, 0);
         self.tail = Some(segment);
         self.elders = Some(header.checkpoint);
         Ok(Position::new(first, header.encode().len() as u64, end.seq(), end.chain()))
+    }
+
+    /// Whether it is time to make the next segment's [blank](Blank::make), of this size in bytes: if as much is
+    /// written here once more as was since the segment was opened here, it is full. Says so once.
+    pub fn wants_blank(&mut self) -> Option<u64> {
+        let tail = self.tail.as_ref()?;
+        let is_time = self.end().offset() + self.written > tail.size;
+        if !is_time || !matches!(self.next, Next::Nothing) {
+            return None;
+        }
+        self.next = Next::Wanted;
+        Some(birth_size(self.newest_bytes, 0))
+    }
+
+    /// Takes what was asked for, late perhaps: then the segment after the next one is made of it.
+    pub fn take_blank(&mut self, blank: Blank) {
+        if blank.size() == birth_size(self.newest_bytes, 0) {
+            self.next = Next::Ready(blank);
+        }
     }
 
     /// Unlinks the segments at which no scan starts any more, if a segment was born here since.

@@ -1,4 +1,6 @@
 //! How a segment comes into being: whole, synced, and only then named.
+//!
+//! Most of the time that takes goes into making its blocks. That can be done before: a [`Blank`].
 
 use filepact_fs::{File, Fs, FsError, Rename, SyncKind, give_to_owner_of, write_all};
 
@@ -19,7 +21,45 @@ pub(crate) struct OpenSegment {
     pub(crate) size: u64,
 }
 
-/// Makes the segment with this header and these groups durable, and names it.
+/// A segment to be: padding from end to end, on the disk, without a name. Nothing is left of it if its holder
+/// dies.
+#[derive(Debug)]
+pub struct Blank {
+    file: Box<dyn File>,
+    size: u64,
+}
+
+impl Blank {
+    /// Makes one of this size in bytes. Whoever may write to the journal may, whoever else has the turn.
+    ///
+    /// # Errors
+    /// What these calls answer; the journal does not need it.
+    pub fn make(fs: &dyn Fs, size: u64) -> Result<Self, FsError> {
+        let file = fs.create_unnamed(JOURNAL_DIR)?;
+        file.set_mode(0o600)?;
+        give_to_owner_of(fs, JOURNAL_DIR, &*file)?;
+        write_all(&*file, &padded(Vec::new(), size), 0)?;
+        // With its size and owner: what is written over it later needs no more than its own bytes (FACTS 2).
+        file.sync(SyncKind::All)?;
+        Ok(Self { file, size })
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What it begins with, and then a name.
+    fn fill(self, unborn: &str, bytes: &[u8]) -> Result<OpenSegment, FsError> {
+        write_all(&*self.file, bytes, 0)?;
+        // Before the name, as in `write`.
+        self.file.sync(SyncKind::Data)?;
+        self.file.link(unborn)?;
+        Ok(OpenSegment { file: self.file, size: self.size })
+    }
+}
+
+/// Makes the segment with this header and these groups durable, and names it. Without a blank of the right size
+/// it is made from nothing.
 ///
 /// After `Ok` it is the newest segment and all in it is durable. After
 /// [`AppendError::Unchanged`] it has no name and never will; after [`AppendError::Unknown`] it may
@@ -29,9 +69,17 @@ pub(crate) fn birth(
     header: &Header,
     groups: &[u8],
     previous_size: u64,
+    blank: Option<Blank>,
 ) -> Result<OpenSegment, AppendError> {
     let unborn = format!("{JOURNAL_DIR}/{UNBORN}{}", fs.unique());
-    let segment = write(fs, &unborn, header, groups, previous_size).map_err(|error| {
+    let mut bytes = header.encode();
+    bytes.extend_from_slice(groups);
+    let size = birth_size(previous_size, bytes.len() as u64);
+    let written = match blank.filter(|blank| blank.size == size) {
+        Some(blank) => blank.fill(&unborn, &bytes),
+        None => write(fs, &unborn, bytes, size),
+    };
+    let segment = written.map_err(|error| {
         // It is in nobody's way: the next opening removes it if this cannot. On a full disk it is
         // room for others.
         let _ = fs.unlink(&unborn);
@@ -66,24 +114,19 @@ pub(crate) fn sweep_unborn(fs: &dyn Fs) -> Result<(), FsError> {
     Ok(())
 }
 
-fn write(
-    fs: &dyn Fs,
-    unborn: &str,
-    header: &Header,
-    groups: &[u8],
-    previous_size: u64,
-) -> Result<OpenSegment, FsError> {
-    let mut bytes = header.encode();
-    bytes.extend_from_slice(groups);
-    let size = birth_size(previous_size, bytes.len() as u64);
-    bytes.resize(usize::try_from(size).expect("a segment fits into memory"), PADDING);
+fn write(fs: &dyn Fs, unborn: &str, bytes: Vec<u8>, size: u64) -> Result<OpenSegment, FsError> {
     let file = fs.create(unborn)?;
     // Before the sync, which covers it: whoever finds the name can open it.
     give_to_owner_of(fs, JOURNAL_DIR, &*file)?;
     // All of it, so that no later append needs new blocks: a full disk shows here, before anybody
     // counts on the segment.
-    write_all(&*file, &bytes, 0)?;
+    write_all(&*file, &padded(bytes, size), 0)?;
     // Before the name: header, first group and padding are on the disk once anybody can find them.
     file.sync(SyncKind::All)?;
     Ok(OpenSegment { file, size })
+}
+
+fn padded(mut bytes: Vec<u8>, size: u64) -> Vec<u8> {
+    bytes.resize(usize::try_from(size).expect("a segment fits into memory"), PADDING);
+    bytes
 }

@@ -105,7 +105,8 @@ impl Fs for Faulty {
         Ok(self.file(self.inner.create(path)?, path))
     }
     fn create_unnamed(&self, dir: &str) -> Result<Box<dyn File>> {
-        self.inner.create_unnamed(dir)
+        self.call("create unnamed in", dir)?;
+        Ok(self.file(self.inner.create_unnamed(dir)?, "unnamed"))
     }
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
         self.inner.stat(path)
@@ -192,6 +193,7 @@ impl File for FaultyFile {
         self.inner.stat()
     }
     fn link(&self, to: &str) -> Result<()> {
+        self.plan.lock().unwrap().call("link to", to)?;
         self.inner.link(to)
     }
     fn attrs(&self) -> Result<Attrs> {

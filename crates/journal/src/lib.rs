@@ -67,6 +67,7 @@ mod state;
 mod words;
 
 pub use append::{Appended, Journal, Names, Resume};
+pub use birth::Blank;
 pub use error::AppendError;
 pub use follow::{FollowError, Follower, read_to};
 pub use group::Group;

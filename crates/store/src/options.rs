@@ -81,8 +81,9 @@ impl Options {
     }
 
     /// Whether a thread of this handle makes checkpoints: 5 s after its last commit, and when the
-    /// journal has grown. Other commits go on meanwhile. Without it, the commit after which one is due
-    /// makes it, while it has the writer lock, and nothing happens after idle time. Default: yes.
+    /// journal has grown; and another one the journal's next segment, before this one is full. Other commits go
+    /// on meanwhile. Without it, the commit after which one is due makes it, while it has the writer lock, and
+    /// nothing happens after idle time. Default: yes.
     pub fn background_checkpoints(mut self, background: bool) -> Self {
         self.background = background;
         self

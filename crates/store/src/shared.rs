@@ -1,6 +1,7 @@
 //! What all clones of a handle share.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
 use std::time::Duration;
 
 use filepact_commit::Writer;
@@ -51,10 +52,23 @@ impl Shared {
         if open.is_some() { Ok(()) } else { Err(Error::Poisoned) }
     }
 
-    /// After every commit: its checkpoint comes by itself.
+    /// After every commit: its checkpoint comes by itself, and so does what the journal needs next.
     pub(crate) fn committed(self: &Arc<Self>) {
-        if self.options.background {
-            self.background.committed(self, self.writer.is_checkpoint_due());
+        if !self.options.background {
+            return;
+        }
+        self.background.committed(self, self.writer.is_checkpoint_due());
+        if let Some(wanted) = self.writer.wanted_blank() {
+            // A thread of its own, once for a whole segment: a checkpoint may be under way in the other one.
+            // It does not keep the store open.
+            let store = Arc::downgrade(self);
+            let make = move || {
+                if let Some((blank, store)) = wanted.make().zip(store.upgrade()) {
+                    store.writer.take_blank(blank);
+                }
+            };
+            // Without it the next segment is made by the commit that needs it.
+            let _ = thread::Builder::new().name("filepact-journal".to_owned()).spawn(make);
         }
     }
 

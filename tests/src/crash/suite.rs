@@ -66,8 +66,10 @@ pub fn families() -> Vec<Family> {
         Family {
             name: "birth",
             about: "a transaction that bears a segment, another one, and a close",
-            count: txns * txns,
-            make: |name, number| stories::births::birth(name, pair(number)),
+            count: txns * txns * 2,
+            make: |name, number| {
+                stories::births::birth(name, pair(number / 2), number.is_multiple_of(2))
+            },
         },
         Family {
             name: "healing",

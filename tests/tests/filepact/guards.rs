@@ -598,12 +598,17 @@ fn what_root_makes_belongs_to_whom_the_store_belongs() {
     let state = sim.actor().open(".filepact/state", Access::Read).expect("it is there");
     state.link("a copy of it").expect("it can be linked");
     let before = sim.names_in(".filepact/journal");
-    let store = open(&sim);
+    let store = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
     let mut number = 0;
+    // A segment that was made ready.
     while sim.names_in(".filepact/journal").iter().all(|name| before.contains(name)) {
         number += 1;
         put(&store, "a.json", format!("{number:0900}").as_bytes());
     }
+    // And one that was not.
+    let ready = sim.names_in(".filepact/journal").len();
+    put(&store, "a.json", &[b'x'; 500_000]);
+    assert_eq!(sim.names_in(".filepact/journal").len(), ready + 1);
     store.close().expect("nothing stands in the way");
     let segments = sim.names_in(".filepact/journal").into_iter();
     let new = segments.filter(|name| !before.contains(name));

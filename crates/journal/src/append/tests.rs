@@ -124,6 +124,105 @@ fn a_segment_is_synced_before_it_is_named_and_old_ones_go_last() {
     assert!(journal.bytes_since_checkpoint() > 300_000);
 }
 
+/// Appends until it is time for a blank, and returns its size.
+fn fill_until_wanted(journal: &mut Journal) -> u64 {
+    loop {
+        let _ = journal.append(transaction("a", &[b'x'; 4000]), Time(0)).unwrap();
+        if let Some(size) = journal.wants_blank() {
+            return size;
+        }
+    }
+}
+
+#[test]
+fn a_blank_is_wanted_once_when_as_much_again_would_fill_the_segment() {
+    let (_dir, fs, mut journal) = store();
+    let begin = journal.end().offset();
+    assert_eq!(fill_until_wanted(&mut journal), 128 * 1024);
+    let written = journal.end().offset() - begin;
+    assert!(journal.end().offset() + written > SMALLEST_BYTES);
+    assert!(written < SMALLEST_BYTES / 2 + 4500, "in time");
+    let _ = journal.append(transaction("a", b"1"), Time(0)).unwrap();
+    assert_eq!(journal.wants_blank(), None);
+    // Who has only just come does not know how much it will write.
+    let mut other = Journal::resume(fs.clone(), &read(&*fs), Resume::Tail).unwrap();
+    assert_eq!(other.wants_blank(), None);
+    let _ = other.append(transaction("a", b"1"), Time(0)).unwrap();
+    assert_eq!(other.wants_blank(), None);
+}
+
+#[test]
+fn a_segment_made_of_a_blank_is_synced_before_it_is_named() {
+    let (_dir, fs, mut journal) = store();
+    let size = fill_until_wanted(&mut journal);
+    fs.take_log();
+    journal.take_blank(Blank::make(&*fs, size).unwrap());
+    assert_eq!(
+        log(&fs),
+        [format!("create unnamed in {JOURNAL_DIR}"), "write unnamed".into(), "sync unnamed".into()]
+    );
+    assert_eq!(segments(&*fs), [1]);
+    fill(&mut journal);
+    let first = journal.end().segment();
+    let calls = log(&fs);
+    let new = ".filepact/journal/new";
+    assert_eq!(
+        calls[calls.len() - 5..],
+        [
+            "write unnamed".to_owned(),
+            "sync unnamed".to_owned(),
+            format!("link to {new}"),
+            format!("rename to {}", segment_path(first)),
+            format!("sync dir {JOURNAL_DIR}"),
+        ]
+    );
+    let mode = fs.stat(&segment_path(first)).unwrap().unwrap().mode;
+    assert_eq!(mode, 0o600);
+    let scan = read(&*fs);
+    assert_eq!((scan.end, scan.tail, scan.newest_bytes), (*journal.end(), Tail::Clean, size));
+    // The next one is made ready as well, or made without.
+    assert_eq!(fill_until_wanted(&mut journal), 2 * size);
+    fill(&mut journal);
+    assert_eq!((read(&*fs).end, journal.newest_bytes), (*journal.end(), 2 * size));
+}
+
+#[test]
+fn a_blank_of_another_size_is_let_go_and_a_late_one_is_kept() {
+    let (_dir, fs, mut journal) = store();
+    let size = fill_until_wanted(&mut journal);
+    journal.take_blank(Blank::make(&*fs, size).unwrap());
+    let _ = journal.append(transaction("a", &vec![b'x'; 300_000]), Time(0)).unwrap();
+    assert_eq!(journal.newest_bytes, 320 * 1024);
+    // Asked for before the segment that is the newest now.
+    journal.take_blank(Blank::make(&*fs, size).unwrap());
+    journal.take_blank(Blank::make(&*fs, 640 * 1024).unwrap());
+    fs.take_log();
+    let _ = journal.append(transaction("a", &vec![b'x'; 300_000]), Time(0)).unwrap();
+    assert!(log(&fs).iter().any(|call| call.starts_with("link to")));
+    assert_eq!((read(&*fs).end, journal.newest_bytes), (*journal.end(), 640 * 1024));
+}
+
+#[test]
+fn a_blank_that_cannot_be_named_changes_nothing() {
+    // Its write, its sync, its first name, its last.
+    for nth in 0..4 {
+        let (_dir, fs, mut journal) = store();
+        let size = fill_until_wanted(&mut journal);
+        journal.take_blank(Blank::make(&*fs, size).unwrap());
+        let end = *journal.end();
+        fs.take_log();
+        fs.fail_nth(nth, false);
+        let large = transaction("a", &[b'x'; 60_000]);
+        let failed = journal.append(large.clone(), Time(0));
+        assert!(matches!(failed, Err(AppendError::Unchanged(_))), "{nth}: {failed:?}");
+        assert_eq!((read(&*fs).end, *journal.end()), (end, end), "{nth}");
+        let names = fs.list(JOURNAL_DIR).unwrap().len();
+        assert_eq!(names, 1, "{nth}: nothing lies about");
+        let _ = journal.append(large, Time(0)).unwrap();
+        assert_eq!(read(&*fs).end, *journal.end(), "{nth}");
+    }
+}
+
 #[test]
 fn a_checkpoint_born_with_its_segment_lets_the_others_go() {
     let (_dir, fs, mut journal) = store();

@@ -100,6 +100,7 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload { name: "a checkpoint beside a commit", before: closed, begin: beside, run: close },
     Workload { name: "a segment is born", before: closed, begin: full, run: replace_new },
+    Workload { name: "a segment is made ready", before: closed, begin: wide, run: fills },
     Workload { name: "two processes in turns", before: closed, begin: two, run: in_turns },
     // What a dead process has left.
     Workload { name: "healing of a swap", before: closed, begin: dead_before_swap, run: go_on },
@@ -165,6 +166,9 @@ pub(crate) const SLOW: &[Workload] =
 fn nothing() -> (SimFs, Tree) {
     (SimFs::new(), Tree::new())
 }
+
+/// More than half of the smallest segment, and not all of it.
+const HALF: usize = 36_000;
 
 fn closed() -> (SimFs, Tree) {
     (prepared(), history::before())
@@ -347,6 +351,12 @@ fn beside_changes() -> Vec<(String, Change)> {
 fn full(play: &mut Play) {
     two(play);
     falls_short(&play.sim.clone(), &play.store(0));
+}
+
+/// What fills half of a segment travels in the journal.
+fn wide(play: &mut Play) {
+    play.open_with(options().inline_max(HALF));
+    play.open_with(options().inline_max(HALF));
 }
 
 fn dead_before_swap(play: &mut Play) {
@@ -589,6 +599,13 @@ fn in_turns(play: &mut Play) {
     play.commit(1, &[("a", Op::Append), ("b", Op::Replace)], 2);
     play.commit(0, &[("a", Op::Replace)], 3);
     play.checkpoint(1);
+}
+
+/// The first one makes a blank, and the next is born of it; but for a fault.
+fn fills(play: &mut Play) {
+    play.put(0, &[("a.json", &body("a", 1, HALF)), ("b.json", b"half")]);
+    play.put(0, &[("b.json", &body("b", 2, HALF)), ("a.json", b"all")]);
+    play.put(1, &[("a.json", b"behind it")]);
 }
 
 /// Those who live go on, with what does not depend on whether the dead one counts.
