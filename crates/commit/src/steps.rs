@@ -168,7 +168,8 @@ impl Writer {
         let publication = Publication::new(&words, group);
         let mut rescued = Vec::new();
         // After *committed*: who pins later reads what is published here.
-        let pins = Pins::look(fs).map_err(|error| (PINS.to_owned(), error));
+        let pins = Pins::look_again(fs, &mut inner.unpinned);
+        let pins = pins.map_err(|error| (PINS.to_owned(), error));
         let published = pins.and_then(|pins| {
             let Inner { spares, names, .. } = &mut *inner;
             let publisher = Publisher::new(fs, &self.view, spares, names);

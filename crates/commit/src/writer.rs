@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use filepact_fs::{Fs, FsError, Latched, Lock};
+use filepact_fs::{Fs, FsError, Latched, Lock, Stamp};
 use filepact_journal::{JOURNAL_DIR, Journal, State, StateFile};
 
 use crate::queue::{Lead, Queue, Ticket, Waited};
@@ -96,6 +96,8 @@ pub(crate) struct Inner {
     pub(crate) state: State,
     pub(crate) names: StageNames,
     pub(crate) spares: Spares,
+    /// How `pins/` looked when there was no pin.
+    pub(crate) unpinned: Option<Stamp>,
     /// Up to where this handle's checkpoint will go, while it makes one.
     pub(crate) covering: Option<u64>,
     /// Something that was staged and taken back still has a name in `stage/`.
@@ -129,6 +131,7 @@ impl Writer {
                 state: parts.state,
                 names,
                 spares: Spares::new(leases),
+                unpinned: None,
                 covering: None,
                 litter: false,
                 unsettled: None,

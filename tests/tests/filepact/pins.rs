@@ -1,7 +1,8 @@
 //! What a publisher keeps for those who read an older moment.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use filepact::Store;
@@ -62,6 +63,59 @@ fn at_pin(sim: &SimFs, path: &str, pin: &Pin) -> Option<String> {
             Some(image[..len.parse().expect("a number")].to_owned())
         }
     }
+}
+
+/// Where time stamps are exact a commit looks for pins only if their folder has changed.
+#[test]
+fn a_pin_is_seen_however_soon_after_a_commit_it_comes() {
+    for exact in [false, true] {
+        let sim = prepared();
+        match exact {
+            true => sim.set_exact_times(true),
+            // All of it within one tick.
+            false => sim.set_tick(Duration::from_secs(60)),
+        }
+        let store = open(&sim);
+        // One commit finds this and takes it away, the next one finds none.
+        drop(pin(&sim, "gone", &store));
+        put(&store, "a.json", b"v1");
+        put(&store, "a.json", b"v2");
+        let before = read(&sim, "b.json");
+        let first = pin(&sim, "first", &store);
+        put(&store, "a.json", b"v3");
+        put(&store, "b.json", b"v3");
+        assert_eq!(at_pin(&sim, "a.json", &first).as_deref(), Some("v2"), "{exact}");
+        assert_eq!(at_pin(&sim, "b.json", &first), before, "{exact}");
+        drop(first);
+        put(&store, "a.json", b"v4");
+        let second = pin(&sim, "second", &store);
+        put(&store, "a.json", b"v5");
+        assert_eq!(at_pin(&sim, "a.json", &second).as_deref(), Some("v4"), "{exact}");
+    }
+}
+
+#[test]
+fn a_pin_that_comes_while_pins_are_looked_for_is_seen_by_the_next_commit() {
+    let sim = prepared();
+    sim.set_exact_times(true);
+    let other = open(&sim);
+    let (listed, pinned) = (AtomicBool::new(false), Arc::new(Mutex::new(None)));
+    let steps = Steps::new(sim.actor(), {
+        let (sim, pinned) = (sim.clone(), Arc::clone(&pinned));
+        move |_, op, on| {
+            // Right behind the list.
+            if listed.swap(op == "list" && on == ".filepact/pins", Relaxed) {
+                let mut pinned = pinned.lock().expect("no thread panics");
+                pinned.get_or_insert_with(|| pin(&sim, "between", &other));
+            }
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    put(&store, "a.json", b"v1");
+    put(&store, "a.json", b"v2");
+    put(&store, "a.json", b"v3");
+    let pinned = pinned.lock().expect("no thread panics").take().expect("there was a list");
+    assert_eq!(at_pin(&sim, "a.json", &pinned).as_deref(), Some("v1"));
 }
 
 #[test]
@@ -166,7 +220,7 @@ fn attack_13_a_pin_lapses_with_its_owner() {
 fn attack_13_a_pin_is_taken_away_by_who_has_its_lock() {
     let sim = prepared();
     sim.write(".filepact/pins/young", b"");
-    let (young, tried) = (sim.actor(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let (young, tried) = (sim.actor(), Arc::new(AtomicBool::new(false)));
     let seen = Arc::clone(&tried);
     let steps = Steps::new(sim.actor(), move |_, op, on| {
         if op == "unlink" && on == ".filepact/pins/young" {

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use filepact_fs::{Fs, FsError, copy, write_all};
+use filepact_fs::{Fs, FsError, Stamp, copy, write_all};
 use filepact_journal::Hash;
 
 use super::{Entry, Image, Kept, entry_path, held, name_path};
-use crate::KEPT;
 use crate::live::{Opened, open_past_links};
+use crate::{KEPT, PINS};
 
 /// How often somebody else may replace a document under a publisher before that is an error.
 const PATIENCE: usize = 16;
@@ -24,6 +24,22 @@ pub(crate) struct Pins {
 }
 
 impl Pins {
+    /// As [`look`](Self::look), for who has looked before: `none` is how the folder looked when there were no
+    /// pins. Where time stamps are exact it has another one with every name that comes.
+    pub(crate) fn look_again(
+        fs: &dyn Fs,
+        none: &mut Option<Stamp>,
+    ) -> Result<Option<Self>, FsError> {
+        // Before the names are read: what comes while they are is seen the next time.
+        let now = fs.stat(PINS)?.map(|stat| stat.stamp).filter(|stamp| stamp.exact);
+        if now.is_some() && *none == now {
+            return Ok(None);
+        }
+        let pins = Self::look(fs)?;
+        *none = now.filter(|_| pins.is_none());
+        Ok(pins)
+    }
+
     /// Looks for pins, after `state` says *committed*; `None` if there are none.
     pub(crate) fn look(fs: &dyn Fs) -> Result<Option<Self>, FsError> {
         let held = held(fs)?;

@@ -570,3 +570,28 @@ fn an_append_goes_to_the_end_and_overwrites_nobody() {
     write_all(&*ours, b"two\n", 0).unwrap();
     assert_eq!(read_to_end(&*ours).unwrap(), b"one\ntheirs\ntwo\n");
 }
+
+/// Where stamps are exact: whoever has looked at a directory sees by its stamp that a name has come or gone.
+#[test]
+fn a_directory_has_another_stamp_after_every_change_of_its_names() {
+    let (_temp, fs) = temp();
+    fs.make_dir("dir", 0o755).unwrap();
+    let stamp = || fs.stat("dir").unwrap().unwrap().stamp;
+    if !stamp().exact {
+        eprintln!("skipped: times are coarse here");
+        return;
+    }
+    let mut before = stamp();
+    let mut is_new = || {
+        let now = stamp();
+        assert_ne!(now, std::mem::replace(&mut before, now));
+    };
+    for _ in 0..500 {
+        put(&fs, "dir/a", b"");
+        is_new();
+        fs.rename("dir/a", "dir/b", Rename::NoReplace).unwrap();
+        is_new();
+        fs.unlink("dir/b").unwrap();
+        is_new();
+    }
+}
