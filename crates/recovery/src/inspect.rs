@@ -10,8 +10,8 @@ use filepact_commit::{
 };
 use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of, with_each};
 use filepact_journal::{
-    Added, Append, Base, Body, Change, Hash, Put, Reading, Scan, Segment, StateFile, Word, Words,
-    load, scan,
+    Added, Append, Base, Body, Change, Hash, Put, Reading, Remove, Scan, Segment, StateFile, Word,
+    Words, load, scan,
 };
 
 use crate::{BodyAt, Facts, OnDisk, RecoveryError, Standing};
@@ -153,7 +153,8 @@ fn inspect_document(
     };
     let body = match &word.said.base {
         Some(Base { change: Change::Put(put), seq, time, .. }) => {
-            match body_at(fs, put, (*seq, *time), &live)? {
+            match body_at(fs, put, (*seq, *time), &live, |stat| is_renamed(words, word, put, stat))?
+            {
                 // In a copy of the store it may be half copied.
                 BodyAt::Overwritten if is_copy => BodyAt::Nowhere,
                 body => body,
@@ -232,7 +233,13 @@ fn is_blocked(fs: &dyn Fs, path: &str, words: &Words) -> Result<bool, FsError> {
     Ok(false)
 }
 
-fn body_at(fs: &dyn Fs, put: &Put, record: (u64, Time), live: &Live) -> Result<BodyAt, FsError> {
+fn body_at(
+    fs: &dyn Fs,
+    put: &Put,
+    record: (u64, Time),
+    live: &Live,
+    is_renamed: impl FnOnce(&Stat) -> bool,
+) -> Result<BodyAt, FsError> {
     let name = match &put.body {
         Body::Inline(_) => return Ok(BodyAt::Journal),
         Body::InPlace => return Ok(BodyAt::InPlace),
@@ -251,10 +258,21 @@ fn body_at(fs: &dyn Fs, put: &Put, record: (u64, Time), live: &Live) -> Result<B
         BodyAt::Staged
     } else if stat.stamp.mtime <= record.1 {
         BodyAt::Nowhere
-    } else if is_named_elsewhere(fs, &stat, record)? {
+    } else if is_renamed(&stat) || is_named_elsewhere(fs, &stat, record)? {
         BodyAt::Edited
     } else {
         BodyAt::Overwritten
+    })
+}
+
+/// Whether a large body is the document that the same transaction has removed elsewhere: its name is gone by
+/// now, or leads to another file, and an edit by it is an edit of what it was renamed to.
+fn is_renamed(words: &Words, word: &Word, put: &Put, body: &Stat) -> bool {
+    words.iter().any(|(_, other)| {
+        let change = other.said.base.as_ref().map(|base| &base.change);
+        other.txn == word.txn
+            && matches!(change, Some(Change::Remove(Remove { was: Some(was), .. }))
+                if (was.ino, was.size) == (body.stamp.ino, put.len))
     })
 }
 

@@ -248,6 +248,36 @@ fn an_edit_of_a_large_document_that_was_being_renamed_survives_a_recovery_that_d
     }
 }
 
+/// The same, and somebody has saved another file under the old name since: all names of the body were in
+/// `stage/` then, though nobody had died in a recovery, and the store did not open. Found by the random
+/// histories.
+#[test]
+fn an_edit_of_a_large_document_that_was_being_renamed_goes_along_though_its_name_was_taken() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "b", &[b'x'; 3 * INLINE_MAX]);
+    // What keeps the body of the first one goes with a checkpoint.
+    store.checkpoint().expect("all is published");
+    let dead = dies_before_swap(&sim, "b");
+    dead.rename("b", "d/a").expect_err("it dies");
+    drop((store, dead));
+    edit(&sim, "b", "theirs");
+    sim.write("new", b"another file");
+    sim.rename("new", "b");
+    let cuts = sim.world().power_cut(&STRICT, 256, 1).worlds;
+    for (n, world) in [sim.world().process_death()].iter().chain(&cuts).enumerate() {
+        let store = options().open_with(world.actor());
+        let store = store.unwrap_or_else(|error| panic!("{error:?}, {n}\n{}", world.dump()));
+        if n == 0 {
+            assert_eq!(read(world, "d/a").as_deref(), Some("theirs"));
+            assert_eq!(rescued(world), [b"another file"]);
+            assert_eq!(read(world, "b"), None);
+        }
+        let check = store.check().expect("it can be checked");
+        assert!(check.problems.is_empty(), "{check:?}");
+    }
+}
+
 /// Another process removed a document, and somebody made it again. A list of a handle that heard of the
 /// removal only with that list took the two for a change in the middle of it: `Conflict`, and nobody was
 /// there.
