@@ -73,6 +73,8 @@ pub(crate) enum Name {
     Read,
     /// 16 processes add 128 times to each of 4 files; the sums must be exact
     Counter,
+    /// Commits beside a checkpoint, and without one
+    Checkpoint,
     /// Opening a store after a power cut
     Recover,
     /// Opening a clean store of many documents
@@ -98,6 +100,7 @@ impl Name {
             Self::Processes => "processes",
             Self::Read => "read",
             Self::Counter => "counter",
+            Self::Checkpoint => "checkpoint",
             Self::Recover => "recover",
             Self::Open => "open",
             Self::Scale => "scale",

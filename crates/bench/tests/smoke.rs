@@ -32,7 +32,17 @@ fn rows(arguments: &[&str]) -> Vec<Value> {
 fn every_bench_runs_and_answers_in_json_lines() {
     let rows = rows(&["all", "--quick", "--json"]);
     assert_eq!(rows[0]["bench"], "machine");
-    for name in ["commit", "threads", "processes", "read", "counter", "recover", "open", "scale"] {
+    for name in [
+        "commit",
+        "threads",
+        "processes",
+        "read",
+        "counter",
+        "checkpoint",
+        "recover",
+        "open",
+        "scale",
+    ] {
         let of_bench: Vec<_> = rows.iter().filter(|row| row["bench"] == name).collect();
         assert!(of_bench.iter().any(|row| row["system"] == "filepact"), "{name}");
         for row in of_bench {

@@ -109,5 +109,5 @@ pub use stage::{
 };
 pub use turn::Turn;
 pub use versions::is_earlier;
-pub use view::{Found, Known, Lost, Moment, View};
+pub use view::{Found, Known, Lost, Moment, View, Whole};
 pub use writer::{Durability, JournalStatus, Limits, Writer, WriterParts};

@@ -95,6 +95,21 @@ pub struct Found {
     pub word: Option<Word>,
 }
 
+/// What a document holds, where one hash says all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// Everything up to this seq is committed, and taken into account here.
+    pub at: u64,
+    /// The record that made it so.
+    pub seq: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Of all its bytes.
+    pub hash: Hash,
+    /// Its stamp, if this handle has seen it so.
+    pub stamp: Option<Stamped>,
+}
+
 /// How far everybody is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -318,6 +333,17 @@ impl View {
             seq: inner.known.get(path).map_or(0, |known| known.seq),
             word: inner.in_flight.get(path).cloned(),
         }
+    }
+
+    /// What `path` is known to hold, as a whole.
+    pub fn whole(&self, path: &str) -> Option<Whole> {
+        let inner = self.read();
+        let Known { seq, content, stamp, unread: false, .. } = inner.known.get(path)? else {
+            return None;
+        };
+        let holds = content.as_ref()?;
+        let (len, hash) = (holds.len(), holds.hash()?);
+        Some(Whole { at: inner.committed, seq: *seq, len, hash, stamp: *stamp })
     }
 
     /// What is known of `path`.

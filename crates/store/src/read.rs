@@ -4,7 +4,8 @@
 //! second *committed* is what counts. If the first *published* covers it, the file that was opened
 //! is right: what is published later goes to another inode. Otherwise the word itself says the
 //! content, from the journal or from the staged file that it names. A publisher that is stopped or
-//! dead half way holds nobody up, and nobody sees the half.
+//! dead half way holds nobody up, and nobody sees the half. Most documents hold what the handle knows of
+//! them, and are read [with less](as_known).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use filepact_commit::{
     Listed, Lost, Observation, Opened, Seen, Stamped, View, list, open_document, stage_body_path,
 };
-use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time};
-use filepact_journal::{Body, Change, Hasher, Word};
+use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, read_full};
+use filepact_journal::{Body, Change, Hash, Hasher, Word};
 
 use crate::Error;
 use crate::content::{Content, Part};
@@ -38,9 +39,41 @@ pub(crate) fn bytes(
     view: &View,
     path: &DocPath,
 ) -> Result<(Option<Vec<u8>>, Observation), Error> {
+    if let Some((bytes, observation)) = as_known(fs, view, path)? {
+        return Ok((Some(bytes), observation));
+    }
     let mut bytes = Vec::new();
     let (content, observation) = observe(fs, view, path, Some(&mut bytes))?;
     Ok((content.map(|_| bytes), observation))
+}
+
+/// The bytes of a document that holds what the handle knows of it: then one look at `state` is enough, after
+/// they were read. If the handle knows no later word by then, they are what counts at that moment, whatever
+/// became of the file meanwhile. `None` says that more has to be looked at.
+fn as_known(
+    fs: &dyn Fs,
+    view: &View,
+    path: &DocPath,
+) -> Result<Option<(Vec<u8>, Observation)>, Error> {
+    let Some(known) = view.whole(path) else { return Ok(None) };
+    let taken = fs.now();
+    let Ok(file) = fs.open(path, Access::Read) else { return Ok(None) };
+    let stamp = file.stat()?.stamp;
+    // Probably an edit: it need not be read twice.
+    if stamp.size != known.len || known.stamp.is_some_and(|known| known.stamp != stamp) {
+        return Ok(None);
+    }
+    let Ok(len) = usize::try_from(known.len) else { return Ok(None) };
+    let mut bytes = vec![0; len];
+    if read_full(&*file, &mut bytes, 0)? < len || Hash::of(&bytes) != known.hash {
+        return Ok(None);
+    }
+    view.follow()?;
+    let now = view.whole(path).filter(|now| now.seq == known.seq);
+    Ok(now.map(|now| {
+        let stamp = Some(known.stamp.unwrap_or(Stamped { stamp, taken }));
+        (bytes, Observation { at: now.at, seen: Seen::Document { hash: known.hash, stamp } })
+    }))
 }
 
 /// The content of a document where it lies, and what was observed; none if it is absent.

@@ -77,6 +77,20 @@ impl Edit {
     }
 }
 
+/// Of a document that another process has put a reader knows what it holds, and not how it looked.
+#[test]
+fn what_a_program_adds_to_a_document_of_another_process_is_read() {
+    let sim = prepared();
+    let (writes, reads) = (open(&sim), open(&sim));
+    put(&writes, PATH, b"before");
+    let read = || reads.read_bytes(PATH).expect("it can be read").expect("it is there");
+    assert_eq!(read(), b"before");
+    sim.write(PATH, b"before, and behind it");
+    assert_eq!(read(), b"before, and behind it");
+    sim.write(PATH, b"bef");
+    assert_eq!(read(), b"bef");
+}
+
 /// Every edit, on every clock, soon after the commit or long after it, of a document that this
 /// process published or another one.
 fn every_case(check: impl Fn(&SimFs, &Store, Edit, &str)) {

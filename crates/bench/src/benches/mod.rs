@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod checkpoint;
 mod commit;
 mod counter;
 mod open;
@@ -22,6 +23,7 @@ pub(crate) fn run(name: Name, bench: &mut Bench) -> Outcome {
         Name::Processes => processes::run(bench),
         Name::Read => read::run(bench),
         Name::Counter => counter::run(bench),
+        Name::Checkpoint => checkpoint::run(bench),
         Name::Recover => recover::run(bench),
         Name::Open => open::run(bench),
         Name::Scale => scale::run(bench),
