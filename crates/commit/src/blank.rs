@@ -19,7 +19,8 @@ pub struct WantedBlank {
 
 impl WantedBlank {
     /// Makes it. `None` where that cannot be: then the commit that needs a segment makes one from nothing, and
-    /// says why it cannot. A sync that fails trips the latch, here as everywhere.
+    /// says why it cannot. A sync that fails trips the latch, and nothing is acknowledged here any more;
+    /// nothing rests on what it has lost, so that others hear of it only from the next commit.
     pub fn make(self) -> Option<Blank> {
         make(&*self.fs, self.size)
     }
@@ -34,7 +35,10 @@ impl Writer {
 
     /// Takes what was asked for.
     pub fn take_blank(&self, blank: Blank) {
-        self.lock_inner().journal.take_blank(blank);
+        let mut inner = self.lock_inner();
+        if !inner.stopped {
+            inner.journal.take_blank(blank);
+        }
     }
 
     /// After commits, in their turn.
@@ -52,5 +56,5 @@ impl Writer {
 }
 
 fn make(fs: &dyn Fs, size: u64) -> Option<Blank> {
-    Blank::make(fs, size).ok()
+    Blank::make(fs, size).ok().flatten()
 }

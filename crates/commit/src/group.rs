@@ -8,7 +8,7 @@ use filepact_fs::{Access, DocPath, Fs, FsError, Stamp, SyncKind, Time};
 use filepact_journal::{Append, Body, Commit, Put, RecordKind, Remove, Was};
 
 use crate::spares::{Refill, Spares};
-use crate::stage::{stage_bytes, stage_existing, stage_link};
+use crate::stage::{link_body, stage_bytes, stage_existing, stage_link};
 use crate::target::Target;
 use crate::validate::Validated;
 use crate::{
@@ -259,7 +259,7 @@ impl StagedGroup {
             Content::Inline { bytes, .. } => Body::Inline(bytes),
             Content::Large { file, .. } | Content::Existing { file, .. } => {
                 let name = names.body();
-                file.link(&stage_body_path(&name))?;
+                link_body(&*file, &name)?;
                 self.bodies.push((seq, name.clone()));
                 Body::Staged(name)
             }

@@ -88,7 +88,8 @@ pub fn prepare_bytes(
     }
     let file = fs.create_unnamed(&nearest_directory(fs, path)?)?;
     write_all(&*file, &bytes, 0)?;
-    // Synced here, so that C6 may name it: a record never names bytes that can still be lost.
+    // Here, where nobody waits; C5 syncs it again once it has a name, which is little work then, and C6 may name
+    // it: a record never names bytes that can still be lost.
     file.sync(SyncKind::All)?;
     Ok(Content::Large { file: file.into(), len: bytes.len() as u64, hash: Hash::of(&bytes) })
 }

@@ -53,7 +53,7 @@ pub(crate) fn stage_bytes(
     dress_and_link(&*file, dress, at)
 }
 
-/// Stages a large body: `file` holds it, synced. Its name `body` is what the record says, and what
+/// Stages a large body, which `file` holds. Its name `body` is what the record says, and what
 /// keeps it until a checkpoint covers the record; the document gets a second link.
 pub(crate) fn stage_link(
     file: &dyn File,
@@ -61,8 +61,15 @@ pub(crate) fn stage_link(
     dress: Dress<'_>,
     at: String,
 ) -> Result<Staged, FsError> {
-    file.link(&stage_body_path(body))?;
+    link_body(file, body)?;
     dress_and_link(file, dress, at)
+}
+
+/// Gives a large body the name that its record says, and makes it durable. It was synced before, by whoever
+/// prepared it and had no lock; but without a name that proves nothing.
+pub(crate) fn link_body(file: &dyn File, body: &str) -> Result<(), FsError> {
+    file.link(&stage_body_path(body))?;
+    file.sync(SyncKind::All)
 }
 
 /// Stages the file of another document: a rename leaves a large body where it is. Until the commit
@@ -84,7 +91,6 @@ pub(crate) fn stage_existing(
         Err(error) if is_unlinkable(&error) => {
             let own = fs.create_unnamed(dir)?;
             copy(file, &*own, len)?;
-            own.sync(SyncKind::All)?;
             return stage_link(&*own, body, dress, at);
         }
         linked => linked?,
@@ -120,8 +126,7 @@ pub(crate) fn stage_copy(
     let source = fs.open(from, Access::Read)?;
     let file = fs.create_unnamed(dir)?;
     copy(&*source, &*file, len)?;
-    file.sync(SyncKind::All)?;
-    dress_and_link(&*file, dress, at)
+    link_synced(&*file, dress, at)
 }
 
 /// Stages a document again that no crash has touched: from the journal, or a second link of the file
@@ -174,10 +179,10 @@ pub fn restage(
         Body::InPlace => unreachable!("a body that lies at its path only is never staged"),
     }
     add_to_staged(fs, &*file, &said.appends)?;
-    if !matches!(put.body, Body::Inline(_)) {
-        file.sync(SyncKind::All)?;
+    match put.body {
+        Body::Inline(_) => dress_and_link(&*file, dress, at),
+        _ => link_synced(&*file, dress, at),
     }
-    dress_and_link(&*file, dress, at)
 }
 
 /// A directory to stage a document in, and the attributes of the document, if there is one.
@@ -205,6 +210,17 @@ fn dress_and_link(file: &dyn File, dress: Dress<'_>, at: String) -> Result<Stage
     }
     file.set_mtime(dress.time)?;
     link(file, at)
+}
+
+/// Durable when it returns, but for its name.
+///
+/// Before the link, so that a power cut leaves a whole body where it leaves the name; and after it, since
+/// without a name a sync may prove nothing.
+fn link_synced(file: &dyn File, dress: Dress<'_>, at: String) -> Result<Staged, FsError> {
+    file.sync(SyncKind::All)?;
+    let staged = dress_and_link(file, dress, at)?;
+    file.sync(SyncKind::All)?;
+    Ok(staged)
 }
 
 fn link(file: &dyn File, at: String) -> Result<Staged, FsError> {

@@ -110,6 +110,9 @@ pub trait File: Send + Sync + fmt::Debug {
 
     /// After `Ok`, the content and size, and with [`SyncKind::All`] the attributes, are durable; the
     /// name is not. After an error nothing is known, and a second sync would prove nothing.
+    ///
+    /// Of a file without a name `Ok` promises nothing, also for the time when it has one: btrfs before Linux
+    /// 6.16 logs nothing of it. It is work that the sync after the [link](Self::link) need not do.
     fn sync(&self, what: SyncKind) -> Result<()>;
 
     /// What `stat` says now.

@@ -433,6 +433,11 @@ impl Journal {
     /// Whether it is time to make the next segment's [blank](Blank::make), of this size in bytes: if as much is
     /// written here once more as was since the segment was opened here, it is full. Says so once.
     pub fn wants_blank(&mut self) -> Option<u64> {
+        if matches!(&self.next, Next::Ready(blank) if blank.size() != birth_size(self.newest_bytes, 0))
+        {
+            // Another process has begun a segment since.
+            self.next = Next::Nothing;
+        }
         let tail = self.tail.as_ref()?;
         let is_time = self.end().offset() + self.written > tail.size;
         if !is_time || !matches!(self.next, Next::Nothing) {

@@ -21,8 +21,7 @@ pub(crate) struct OpenSegment {
     pub(crate) size: u64,
 }
 
-/// A segment to be: padding from end to end, on the disk, without a name. Nothing is left of it if its holder
-/// dies.
+/// A segment to be: padding from end to end, without a name. Nothing is left of it if its holder dies.
 #[derive(Debug)]
 pub struct Blank {
     file: Box<dyn File>,
@@ -30,31 +29,26 @@ pub struct Blank {
 }
 
 impl Blank {
-    /// Makes one of this size in bytes. Whoever may write to the journal may, whoever else has the turn.
+    /// Makes one of this size in bytes. Whoever may write to the journal may, whoever else has the turn. `None`
+    /// where the file system has no files without a name: what stands in for one outlives its holder.
     ///
     /// # Errors
     /// What these calls answer; the journal does not need it.
-    pub fn make(fs: &dyn Fs, size: u64) -> Result<Self, FsError> {
+    pub fn make(fs: &dyn Fs, size: u64) -> Result<Option<Self>, FsError> {
         let file = fs.create_unnamed(JOURNAL_DIR)?;
+        if file.stat()?.nlink > 0 {
+            return Ok(None);
+        }
         file.set_mode(0o600)?;
         give_to_owner_of(fs, JOURNAL_DIR, &*file)?;
         write_all(&*file, &padded(Vec::new(), size), 0)?;
-        // With its size and owner: what is written over it later needs no more than its own bytes (FACTS 2).
+        // Only so that the birth need not write all that: it syncs again what has a name by then.
         file.sync(SyncKind::All)?;
-        Ok(Self { file, size })
+        Ok(Some(Self { file, size }))
     }
 
     pub(crate) fn size(&self) -> u64 {
         self.size
-    }
-
-    /// What it begins with, and then a name.
-    fn fill(self, unborn: &str, bytes: &[u8]) -> Result<OpenSegment, FsError> {
-        write_all(&*self.file, bytes, 0)?;
-        // Before the name, as in `write`.
-        self.file.sync(SyncKind::Data)?;
-        self.file.link(unborn)?;
-        Ok(OpenSegment { file: self.file, size: self.size })
     }
 }
 
@@ -75,11 +69,8 @@ pub(crate) fn birth(
     let mut bytes = header.encode();
     bytes.extend_from_slice(groups);
     let size = birth_size(previous_size, bytes.len() as u64);
-    let written = match blank.filter(|blank| blank.size == size) {
-        Some(blank) => blank.fill(&unborn, &bytes),
-        None => write(fs, &unborn, bytes, size),
-    };
-    let segment = written.map_err(|error| {
+    let blank = blank.filter(|blank| blank.size == size);
+    let segment = write(fs, &unborn, bytes, size, blank).map_err(|error| {
         // It is in nobody's way: the next opening removes it if this cannot. On a full disk it is
         // room for others.
         let _ = fs.unlink(&unborn);
@@ -114,13 +105,27 @@ pub(crate) fn sweep_unborn(fs: &dyn Fs) -> Result<(), FsError> {
     Ok(())
 }
 
-fn write(fs: &dyn Fs, unborn: &str, bytes: Vec<u8>, size: u64) -> Result<OpenSegment, FsError> {
-    let file = fs.create(unborn)?;
-    // Before the sync, which covers it: whoever finds the name can open it.
-    give_to_owner_of(fs, JOURNAL_DIR, &*file)?;
+fn write(
+    fs: &dyn Fs,
+    unborn: &str,
+    bytes: Vec<u8>,
+    size: u64,
+    blank: Option<Blank>,
+) -> Result<OpenSegment, FsError> {
+    // Where it cannot be given this name, all is as if there were no blank.
+    let named = blank.filter(|blank| blank.file.link(unborn).is_ok());
+    let (file, bytes) = match named {
+        Some(blank) => (blank.file, bytes),
+        None => {
+            let file = fs.create(unborn)?;
+            // Before the sync, which covers it: whoever finds the name can open it.
+            give_to_owner_of(fs, JOURNAL_DIR, &*file)?;
+            (file, padded(bytes, size))
+        }
+    };
     // All of it, so that no later append needs new blocks: a full disk shows here, before anybody
     // counts on the segment.
-    write_all(&*file, &padded(bytes, size), 0)?;
+    write_all(&*file, &bytes, 0)?;
     // Before the name: header, first group and padding are on the disk once anybody can find them.
     file.sync(SyncKind::All)?;
     Ok(OpenSegment { file, size })

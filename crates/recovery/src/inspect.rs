@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 
 use filepact_commit::{
-    Live, Mark, Opened, STAGE, Stamped, are_there, hash_part, is_before_own, is_earlier, is_torn,
-    look_past_links, open_past_links, stage_body_path, stage_name_record,
+    Live, Mark, Opened, Stamped, are_there, hash_part, is_before_own, is_earlier, is_torn,
+    look_past_links, open_past_links, stage_body_path,
 };
 use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of, with_each};
 use filepact_journal::{
-    Added, Append, Base, Body, Change, Hash, Put, Reading, Remove, Scan, Segment, StateFile, Word,
-    Words, load, scan,
+    Added, Append, Base, Body, Change, Hash, Put, Reading, RecordKind, Scan, Segment, StateFile,
+    Was, Word, Words, load, scan,
 };
 
-use crate::{BodyAt, Facts, OnDisk, RecoveryError, Standing};
+use crate::progress::{Counted, Tell};
+use crate::{BodyAt, Facts, OnDisk, RecoveryError, RecoveryStep, Standing};
 
 /// How many documents to look at for each thread.
 pub(crate) const WORTH_A_THREAD: usize = 8;
@@ -48,7 +49,8 @@ pub struct Inspected {
 }
 
 /// Looks at the whole store. `None` says that there is none, or that its making was cut short.
-pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
+pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>, RecoveryError> {
+    let _ = Counted::begin(tell, RecoveryStep::Journal, 0);
     // Nobody else has the store open, so that nobody writes meanwhile.
     let state = StateFile::open(fs)?.and_then(|file| file.last_read());
     let segments = load(fs)?;
@@ -80,6 +82,7 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
 
     let is_copy = state.as_ref().is_some_and(|reading| !reading.trusted_inode);
     let all: Vec<(&str, &Word)> = words.iter().collect();
+    let looks = Counted::begin(tell, RecoveryStep::Look, all.len());
     let inspected = with_each(fs, WORTH_A_THREAD, all.clone(), |(path, word)| {
         let standing = match (failed, trusted) {
             (true, _) => Standing::Failed,
@@ -87,7 +90,9 @@ pub fn inspect(fs: &dyn Fs) -> Result<Option<Inspection>, RecoveryError> {
             (false, true) if word.seq <= published => Standing::Published,
             (false, true) => Standing::Committed,
         };
-        inspect_document(fs, path, word, &words, (standing, is_copy))
+        let inspected = inspect_document(fs, path, word, &words, &scan, (standing, is_copy));
+        looks.one();
+        inspected
     })?;
     let paths = all.iter().map(|(path, _)| (*path).to_owned());
     let documents = paths.zip(inspected).collect();
@@ -144,6 +149,7 @@ fn inspect_document(
     path: &str,
     word: &Word,
     words: &Words,
+    scan: &Scan,
     (standing, is_copy): (Standing, bool),
 ) -> Result<Inspected, FsError> {
     // A link on the way: there is no document, and none can be put there.
@@ -152,9 +158,8 @@ fn inspect_document(
         live => live,
     };
     let body = match &word.said.base {
-        Some(Base { change: Change::Put(put), seq, time, .. }) => {
-            match body_at(fs, put, (*seq, *time), &live, |stat| is_renamed(words, word, put, stat))?
-            {
+        Some(Base { change: Change::Put(put), time, .. }) => {
+            match body_at(fs, put, *time, &live)? {
                 // In a copy of the store it may be half copied.
                 BodyAt::Overwritten if is_copy => BodyAt::Nowhere,
                 body => body,
@@ -176,6 +181,17 @@ fn inspect_document(
             let is_old = standing != Standing::Published && is_before;
             if disk == OnDisk::Equal && is_old { OnDisk::Old } else { disk }
         }
+    };
+    // Where somebody has replaced what it was renamed to since, that stays.
+    let body = match &word.said.base {
+        Some(Base { change: Change::Put(put), seq, .. })
+            if body == BodyAt::Overwritten
+                && disk != OnDisk::Foreign
+                && is_renamed(fs, scan, (path, *seq), put)? =>
+        {
+            BodyAt::Edited
+        }
+        _ => body,
     };
     let (stamp, hash) = match live {
         Live::Document { stat, taken, hash } => {
@@ -233,13 +249,7 @@ fn is_blocked(fs: &dyn Fs, path: &str, words: &Words) -> Result<bool, FsError> {
     Ok(false)
 }
 
-fn body_at(
-    fs: &dyn Fs,
-    put: &Put,
-    record: (u64, Time),
-    live: &Live,
-    is_renamed: impl FnOnce(&Stat) -> bool,
-) -> Result<BodyAt, FsError> {
+fn body_at(fs: &dyn Fs, put: &Put, time: Time, live: &Live) -> Result<BodyAt, FsError> {
     let name = match &put.body {
         Body::Inline(_) => return Ok(BodyAt::Journal),
         Body::InPlace => return Ok(BodyAt::InPlace),
@@ -256,40 +266,36 @@ fn body_at(
     let hash = hash_part(&*fs.open(&staged, Access::Read)?, 0, put.len)?;
     Ok(if hash == put.hash {
         BodyAt::Staged
-    } else if stat.stamp.mtime <= record.1 {
+    } else if stat.stamp.mtime <= time {
         BodyAt::Nowhere
-    } else if is_renamed(&stat) || is_named_elsewhere(fs, &stat, record)? {
-        BodyAt::Edited
     } else {
         BodyAt::Overwritten
     })
 }
 
-/// Whether a large body is the document that the same transaction has removed elsewhere: its name is gone by
-/// now, or leads to another file, and an edit by it is an edit of what it was renamed to.
-fn is_renamed(words: &Words, word: &Word, put: &Put, body: &Stat) -> bool {
-    words.iter().any(|(_, other)| {
-        let change = other.said.base.as_ref().map(|base| &base.change);
-        other.txn == word.txn
-            && matches!(change, Some(Change::Remove(Remove { was: Some(was), .. }))
-                if (was.ino, was.size) == (body.stamp.ino, put.len))
-    })
-}
-
-/// Whether a large body has, or had, the name of a document, by which others can edit it: one outside of
-/// `stage/`, or the one by which the swap of another record than its own has displaced it.
-fn is_named_elsewhere(fs: &dyn Fs, body: &Stat, record: (u64, Time)) -> Result<bool, FsError> {
-    let mut here = 0;
-    for entry in fs.list(STAGE)? {
-        let Some(name) = entry.name.to_str() else { continue };
-        if stage_name_record(name).is_some_and(|of| of != record) {
-            continue;
-        }
-        here += u64::from(fs.stat(&stage_body_path(name))?.is_some_and(|stat| {
-            (stat.stamp.dev, stat.stamp.ino) == (body.stamp.dev, body.stamp.ino)
-        }));
-    }
-    Ok(body.nlink > here)
+/// Whether a large body is what its own transaction has found at another path, and takes from there: it was
+/// that document, and an edit of it is one of what it is renamed to, though its name is gone by now, or leads to
+/// another file.
+fn is_renamed(
+    fs: &dyn Fs,
+    scan: &Scan,
+    (path, seq): (&str, u64),
+    put: &Put,
+) -> Result<bool, FsError> {
+    let Body::Staged(name) = &put.body else { return Ok(false) };
+    let Some(body) = fs.stat(&stage_body_path(name))? else { return Ok(false) };
+    let group = scan.groups.iter().find(|group| (group.first..=group.last).contains(&seq));
+    let mut transactions = group.into_iter().flat_map(|group| group.transactions());
+    let own = transactions.find(|(changes, ..)| changes.iter().any(|record| record.seq == seq));
+    Ok(own.into_iter().flat_map(|(changes, ..)| changes).any(|record| {
+        let (of, was) = match &record.kind {
+            RecordKind::Put(put) => (&put.path, &put.was),
+            RecordKind::Remove(remove) => (&remove.path, &remove.was),
+            _ => return false,
+        };
+        let is_it = |was: &Was| (was.ino, was.size) == (body.stamp.ino, put.len);
+        of != path && was.as_ref().is_some_and(is_it)
+    }))
 }
 
 /// Equal by content; else, what kind of other content it is.

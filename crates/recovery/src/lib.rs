@@ -5,6 +5,7 @@
 //! plan      facts -> actions     pure: one table, a labelled row for every case
 //! run       actions -> disk      idempotent, by the swaps that commits use
 //! report    what was found and done, for people and for `recover --dry-run`
+//! progress  how far it has come, for who waits
 //! ```
 //!
 //! Who opens a store that others have open [joins](join()) them: shared means recovered.
@@ -17,12 +18,14 @@ mod inspect;
 mod join;
 mod open;
 mod plan;
+mod progress;
 mod report;
 mod run;
 
 pub use error::RecoveryError;
-pub use inspect::{Inspection, inspect};
+pub use inspect::Inspection;
 pub use join::join;
 pub use open::{Opened, examine, open};
 pub use plan::{Action, BodyAt, Displace, Facts, OnDisk, Planned, Row, Standing, decide, plan};
+pub use progress::{RecoveryProgress, RecoveryStep};
 pub use report::{Report, TornTail};

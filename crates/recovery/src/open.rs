@@ -12,8 +12,10 @@ use filepact_journal::{
     Commit, Journal, Names, RecordKind, Resume, State, StateFile, Tail, segment_name,
 };
 
+use crate::inspect::inspect;
+use crate::progress::Tell;
 use crate::run::Run;
-use crate::{Action, Inspection, Planned, RecoveryError, Report, TornTail, inspect, plan};
+use crate::{Action, Inspection, Planned, RecoveryError, Report, TornTail, plan};
 
 /// A store that is recovered, and what that took.
 #[derive(Debug)]
@@ -30,17 +32,23 @@ pub struct Opened {
 /// that nothing of the folder is missing. After `Ok` every document is at the journal's
 /// last word, durably, and `state` says so. After an error nothing was changed that the next opening
 /// does not find and finish; if the plan refuses, nothing was changed at all.
-pub fn open(fs: Arc<Latched>, create: bool, inline_max: usize) -> Result<Opened, RecoveryError> {
-    match inspect(&*fs)? {
-        Some(inspection) => recover(fs, &inspection, inline_max),
+/// `tell` hears how far it is.
+pub fn open(
+    fs: Arc<Latched>,
+    create: bool,
+    inline_max: usize,
+    tell: &Tell<'_>,
+) -> Result<Opened, RecoveryError> {
+    match inspect(&*fs, tell)? {
+        Some(inspection) => recover(fs, &inspection, inline_max, tell),
         None if create => make(fs),
         None => Err(RecoveryError::NoStore),
     }
 }
 
 /// What [`open`] would find and do. Changes nothing.
-pub fn examine(fs: &dyn Fs) -> Result<Report, RecoveryError> {
-    let inspection = inspect(fs)?.ok_or(RecoveryError::NoStore)?;
+pub fn examine(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Report, RecoveryError> {
+    let inspection = inspect(fs, tell)?.ok_or(RecoveryError::NoStore)?;
     Ok(found(&inspection, &planned(&inspection)))
 }
 
@@ -62,6 +70,7 @@ fn recover(
     fs: Arc<Latched>,
     inspection: &Inspection,
     inline_max: usize,
+    tell: &Tell<'_>,
 ) -> Result<Opened, RecoveryError> {
     let planned = planned(inspection);
     if let Some(refused) = planned.iter().find(|planned| planned.row.action == Action::Refuse) {
@@ -80,7 +89,7 @@ fn recover(
     let mut journal = secure(&fs, inspection)?;
 
     let names = StageNames::new(&*fs);
-    let mut run = Run { fs: &*fs, inspection, names, inline_max };
+    let mut run = Run { fs: &*fs, inspection, names, inline_max, tell };
     if !inspection.trusted && !planned.is_empty() {
         // What is found may be the work of a recovery that died: a swap that has displaced somebody's edit is
         // durable before the next swap of that document, or a power cut keeps the second one alone, and what

@@ -23,8 +23,8 @@ pub enum BodyAt {
     Journal,
     /// In its staged file, which verifies.
     Staged,
-    /// In its staged file, which somebody has edited since the commit by another of its names, that of
-    /// the document that was renamed.
+    /// In its staged file, which somebody has edited since the commit by the name of the document that was
+    /// renamed.
     Edited,
     /// The document is the staged file itself, edited in place since.
     Document,

@@ -12,9 +12,11 @@ use filepact_commit::{
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat, with_each};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
-use crate::inspect::Inspected;
-use crate::inspect::WORTH_A_THREAD;
-use crate::{Action, BodyAt, Displace, Inspection, Planned, RecoveryError, Report, Standing};
+use crate::inspect::{Inspected, WORTH_A_THREAD};
+use crate::progress::{Counted, Tell};
+use crate::{
+    Action, BodyAt, Displace, Inspection, Planned, RecoveryError, RecoveryStep, Report, Standing,
+};
 
 /// What running a plan works with.
 pub(crate) struct Run<'a> {
@@ -22,6 +24,7 @@ pub(crate) struct Run<'a> {
     pub(crate) inspection: &'a Inspection,
     pub(crate) names: StageNames,
     pub(crate) inline_max: usize,
+    pub(crate) tell: &'a Tell<'a>,
 }
 
 impl Run<'_> {
@@ -34,6 +37,7 @@ impl Run<'_> {
         // Removals first, as in C8: a document may give way to a directory of the same name.
         let removes = planned.iter().filter(|planned| planned.facts.body == BodyAt::Removed);
         let puts = planned.iter().filter(|planned| planned.facts.body != BodyAt::Removed);
+        let published = Counted::begin(self.tell, RecoveryStep::Publish, planned.len());
         for Planned { path, row, .. } in removes.chain(puts) {
             match row.action {
                 Action::Redo(displace) => self.publish(path, displace, report)?,
@@ -52,6 +56,7 @@ impl Run<'_> {
                 }
                 Action::Keep | Action::Adopt | Action::Refuse => {}
             }
+            published.one();
         }
         Ok(())
     }
@@ -63,9 +68,11 @@ impl Run<'_> {
         planned: &[Planned],
         report: &mut Report,
     ) -> Result<HashSet<String>, RecoveryError> {
+        let verified = Counted::begin(self.tell, RecoveryStep::Verify, planned.len());
         let doubtful =
             with_each(self.fs, WORTH_A_THREAD, planned.iter().collect(), |planned: &Planned| {
                 let Planned { path, row, facts } = planned;
+                verified.one();
                 let (seen, proves) = match (row.action, facts.standing) {
                     (Action::Verify, _) => (self.inspected(path), true),
                     // A failed sync leaves nothing that reading could prove.
@@ -128,6 +135,7 @@ impl Run<'_> {
 
     /// Syncs all documents of the plan with their directories.
     pub(crate) fn sync(&self, planned: &[Planned]) -> Result<(), FsError> {
+        let _ = Counted::begin(self.tell, RecoveryStep::Sync, planned.len());
         sync_documents(self.fs, planned.iter().map(|planned| planned.path.as_str()))
     }
 

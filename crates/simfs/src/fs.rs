@@ -211,6 +211,12 @@ impl SimFs {
         config.tick = if exact { 1 } else { 4_000_000 };
     }
 
+    /// Whether the sync of a file that has no name makes it durable, for the time when it has one; it does at
+    /// first. btrfs before Linux 6.16 logs nothing of it.
+    pub fn set_nameless_syncs(&self, count: bool) {
+        self.state().system.config.nameless_syncs = count;
+    }
+
     /// Whether leases are granted; they are at first.
     pub fn set_leases(&self, granted: bool) {
         self.state().system.config.leases = granted;

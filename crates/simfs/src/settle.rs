@@ -11,6 +11,10 @@ use crate::system::{Answer, System};
 
 impl System {
     pub(crate) fn sync(&mut self, id: Id, what: SyncKind) {
+        // A log that holds files by their names has nothing to say of one that has none.
+        if !self.config.nameless_syncs && self.inode(id).nlink == 0 {
+            return;
+        }
         let inode = self.inode_mut(id);
         match what {
             SyncKind::Data => inode.data.sync(),

@@ -56,6 +56,7 @@ pub(crate) struct Config {
     pub(crate) gave_up: bool,
     /// Whether no two changes have the same time.
     pub(crate) exact_times: bool,
+    pub(crate) nameless_syncs: bool,
     /// Whether the file system grants leases.
     pub(crate) leases: bool,
     /// How many handles a process may have.
@@ -105,6 +106,7 @@ impl System {
             read_only: false,
             gave_up: false,
             exact_times: false,
+            nameless_syncs: true,
             leases: true,
             handles: None,
             network: None,

@@ -91,7 +91,7 @@ pub use copy::Copied;
 pub use error::Error;
 pub use filepact_commit::{Committed, Counts, Durability, HeldPin, Rescued};
 pub use filepact_fs::{DocPath, InvalidPath, Kind, Time};
-pub use filepact_recovery::{Action, Planned, Report, TornTail};
+pub use filepact_recovery::{Action, Planned, RecoveryProgress, RecoveryStep, Report, TornTail};
 pub use inspect::{Check, LoggedChange, LoggedKind, LoggedTransaction, Status};
 pub use json::{Json, check as check_json};
 pub use options::Options;

@@ -16,7 +16,10 @@ pub(crate) fn open(fs: Arc<dyn Fs>, options: Options) -> Result<Shared, Error> {
     let wait = Wait::new(&*fs, options.lock_timeout);
     let opening = wait.lock(OPENING, LockKind::Exclusive)?;
     let opened = match fs.lock(OPEN, LockKind::Exclusive, Duration::ZERO)? {
-        Some(_alone) => filepact_recovery::open(fs.clone(), options.create, options.inline_max)?,
+        Some(_alone) => {
+            let Options { create, inline_max, .. } = options;
+            filepact_recovery::open(fs.clone(), create, inline_max, &*options.on_recovery.0)?
+        }
         // Others have it open, and whoever has it open has recovered it: shared means recovered.
         None => {
             let open = wait.lock(OPEN, LockKind::Shared)?;
@@ -56,7 +59,7 @@ pub(crate) fn examine(fs: Arc<dyn Fs>, options: Options) -> Result<Report, Error
     let wait = Wait::new(&fs, Duration::ZERO);
     let _opening = wait.lock(OPENING, LockKind::Exclusive)?;
     let _alone = wait.lock(OPEN, LockKind::Exclusive)?;
-    Ok(filepact_recovery::examine(&fs)?)
+    Ok(filepact_recovery::examine(&fs, &|_| {})?)
 }
 
 /// Is there a store, or may one be made?

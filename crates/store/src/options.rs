@@ -1,11 +1,13 @@
 //! How a store is opened.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use filepact_commit::Durability;
 use filepact_fs::{Fs, OsFs};
+use filepact_recovery::RecoveryProgress;
 
 use crate::{Error, Json, Store, open};
 
@@ -22,6 +24,17 @@ pub struct Options {
     pub(crate) max_retries: u32,
     pub(crate) json: Json,
     pub(crate) allow_network: bool,
+    pub(crate) on_recovery: OnRecovery,
+}
+
+/// Whom an opening tells how far it is.
+#[derive(Clone)]
+pub(crate) struct OnRecovery(pub(crate) Arc<dyn Fn(RecoveryProgress) + Send + Sync>);
+
+impl fmt::Debug for OnRecovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnRecovery").finish_non_exhaustive()
+    }
 }
 
 impl Default for Options {
@@ -36,6 +49,7 @@ impl Default for Options {
             max_retries: 16,
             json: Json::Pretty,
             allow_network: false,
+            on_recovery: OnRecovery(Arc::new(|_| {})),
         }
     }
 }
@@ -86,6 +100,14 @@ impl Options {
     /// nothing happens after idle time. Default: yes.
     pub fn background_checkpoints(mut self, background: bool) -> Self {
         self.background = background;
+        self
+    }
+
+    /// Hears how far the recovery is that an opening may have to do first: after a power cut all documents are
+    /// looked at that were changed since the last checkpoint. Several threads may tell it, one document each
+    /// time; whoever joins others who have the store open hears nothing.
+    pub fn on_recovery(mut self, hears: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Self {
+        self.on_recovery = OnRecovery(Arc::new(hears));
         self
     }
 

@@ -56,23 +56,25 @@ fn as_known(
     path: &DocPath,
 ) -> Result<Option<(Vec<u8>, Observation)>, Error> {
     let Some(known) = view.whole(path) else { return Ok(None) };
+    let Ok(len) = usize::try_from(known.len) else { return Ok(None) };
     let taken = fs.now();
+    // What fails here says nothing yet: the document may be read from its word.
     let Ok(file) = fs.open(path, Access::Read) else { return Ok(None) };
-    let stamp = file.stat()?.stamp;
+    let Ok(Stat { stamp, .. }) = file.stat() else { return Ok(None) };
     // Probably an edit: it need not be read twice.
     if stamp.size != known.len || known.stamp.is_some_and(|known| known.stamp != stamp) {
         return Ok(None);
     }
-    let Ok(len) = usize::try_from(known.len) else { return Ok(None) };
     let mut bytes = vec![0; len];
-    if read_full(&*file, &mut bytes, 0)? < len || Hash::of(&bytes) != known.hash {
+    let read = read_full(&*file, &mut bytes, 0);
+    if !read.is_ok_and(|read| read == len) || Hash::of(&bytes) != known.hash {
         return Ok(None);
     }
     view.follow()?;
     let now = view.whole(path).filter(|now| now.seq == known.seq);
     Ok(now.map(|now| {
-        let stamp = Some(known.stamp.unwrap_or(Stamped { stamp, taken }));
-        (bytes, Observation { at: now.at, seen: Seen::Document { hash: known.hash, stamp } })
+        let (hash, stamp) = (known.hash, Some(Stamped { stamp, taken }));
+        (bytes, Observation { at: now.at, seen: Seen::Document { hash, stamp } })
     }))
 }
 

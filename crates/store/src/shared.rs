@@ -1,7 +1,7 @@
 //! What all clones of a handle share.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use filepact_commit::Writer;
@@ -18,6 +18,8 @@ pub(crate) struct Shared {
     /// `open`, held for the life of the handle; `None` once it is closed.
     open: RwLock<Option<Box<dyn Lock>>>,
     background: Background,
+    /// Makes the journal's next segment ready.
+    preparing: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -33,6 +35,7 @@ impl Shared {
             options,
             open: RwLock::new(Some(open)),
             background: Background::new(),
+            preparing: Mutex::default(),
         }
     }
 
@@ -68,7 +71,8 @@ impl Shared {
                 }
             };
             // Without it the next segment is made by the commit that needs it.
-            let _ = thread::Builder::new().name("filepact-journal".to_owned()).spawn(make);
+            let thread = thread::Builder::new().name("filepact-journal".to_owned()).spawn(make);
+            *self.preparing.lock().unwrap_or_else(PoisonError::into_inner) = thread.ok();
         }
     }
 
@@ -84,8 +88,11 @@ impl Shared {
         }
     }
 
-    /// Lets others have the store; this handle answers no more.
+    /// Lets others have the store; this handle answers no more, and nothing is written for it any more.
     pub(crate) fn let_go(&self) {
+        let preparing = self.preparing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // It ends by itself; if it panicked there is nothing that it leaves.
+        let _ = preparing.map(JoinHandle::join);
         let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
         // While it is still ours: what was read with them by now is not answered.
         self.writer.let_pins_go();

@@ -1,9 +1,9 @@
 //! What each durability keeps through a power cut, and what it costs in syncs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use filepact::{Durability, Options, Store};
+use filepact::{Durability, Options, RecoveryProgress, RecoveryStep, Store};
 use filepact_simfs::SimFs;
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{self, INLINE_MAX, Tree, Txn, transactions};
@@ -188,4 +188,27 @@ fn the_next_opening_repeats_what_was_buffered_when_its_process_died() {
         assert_eq!(read(world, "a.json").as_deref(), Some("v1"));
         assert_eq!(read(world, "b.json").as_deref(), Some("v1"));
     });
+}
+
+#[test]
+fn who_waits_for_a_recovery_hears_how_far_it_is() {
+    let sim = prepared();
+    let store = open(&sim);
+    for path in ["a", "b", "c"] {
+        put(&store, path, b"v1");
+    }
+    for world in sim.world().power_cut(&STRICT, 16, 1).worlds {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        let options = options().on_recovery(move |now| hears.lock().expect("no panic").push(now));
+        drop(options.open_with(world.actor()).expect("it opens"));
+        let heard = heard.lock().expect("no panic");
+        assert!(heard.is_sorted_by_key(|now| now.step), "{heard:?}");
+        assert_eq!(heard[0], RecoveryProgress { step: RecoveryStep::Journal, done: 0, of: 0 });
+        for step in [RecoveryStep::Look, RecoveryStep::Publish, RecoveryStep::Verify] {
+            let of_step = heard.iter().filter(|now| now.step == step);
+            let counts: Vec<_> = of_step.map(|now| (now.done, now.of)).collect();
+            assert_eq!(counts, [(0, 3), (1, 3), (2, 3), (3, 3)], "{step:?}");
+        }
+    }
 }

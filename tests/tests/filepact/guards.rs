@@ -298,27 +298,55 @@ fn a_recovery_whose_sync_failed_is_not_believed_by_the_next() {
 
 #[test]
 fn a_large_edit_that_lies_nowhere_else_outlives_a_crash_of_its_rewriting() {
-    let sim = prepared();
-    let store = open(&sim);
-    put(&store, "a.json", b"v1");
-    let edit = body("theirs", 1, 9_000);
-    sim.write("a.json", &edit);
-    store
-        .transact(|tx| {
-            tx.read_bytes("a.json")?;
-            tx.write_bytes("b.json", "derived")
-        })
-        .expect("the edit is adopted");
-    drop(store);
-    sim.write(".filepact/checkpoint.lock", b"10");
-    sim.record();
-    drop(open(&sim));
-    for moment in sim.recorded() {
-        for world in moment.world.power_cut(&STRICT, 64, 1).worlds {
-            drop(open(&world));
-            assert_eq!(world.read("a.json"), Some(edit.clone()), "{}", moment.call);
+    for nameless_syncs in [true, false] {
+        let sim = prepared();
+        sim.set_nameless_syncs(nameless_syncs);
+        let store = open(&sim);
+        put(&store, "a.json", b"v1");
+        let edit = body("theirs", 1, 9_000);
+        sim.write("a.json", &edit);
+        store
+            .transact(|tx| {
+                tx.read_bytes("a.json")?;
+                tx.write_bytes("b.json", "derived")
+            })
+            .expect("the edit is adopted");
+        drop(store);
+        sim.write(".filepact/checkpoint.lock", b"10");
+        sim.record();
+        drop(open(&sim));
+        for moment in sim.recorded() {
+            for world in moment.world.power_cut(&STRICT, 64, 1).worlds {
+                drop(open(&world));
+                assert_eq!(world.read("a.json"), Some(edit.clone()), "{}", moment.call);
+            }
         }
     }
+}
+
+#[test]
+fn what_a_recovery_that_died_has_copied_is_nobodys_edit() {
+    let sim = prepared();
+    let large = body("large", 1, 9_000);
+    put(&open(&sim), "large", &large);
+    let mut copies = 0;
+    for world in sim.world().power_cut(&STRICT, 16, 1).worlds {
+        if world.read("large").as_ref() == Some(&large) {
+            continue;
+        }
+        world.record();
+        drop(open(&world));
+        for moment in world.recorded() {
+            for later in moment.world.power_cut(&STRICT, 64, 1).worlds {
+                let store = open(&later);
+                let rescued = &store.recovery_report().rescued;
+                assert!(rescued.is_empty(), "{}: {rescued:?}", moment.call);
+                assert_eq!(later.read("large").as_ref(), Some(&large));
+                copies += 1;
+            }
+        }
+    }
+    assert!(copies > 1_000, "{copies}");
 }
 
 #[test]

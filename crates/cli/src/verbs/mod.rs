@@ -10,13 +10,17 @@ mod store;
 
 use std::io;
 
-use filepact::{Error, Options, Store};
+use filepact::{Error, Options, RecoveryProgress, RecoveryStep, Store};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::args::{Cli, Verb};
 use crate::failure::{DONE, Failure, chain};
 use crate::output::Output;
 use crate::{batch, demo};
+
+/// What fewer documents take is over before a bar is read.
+const WORTH_A_BAR: usize = 100;
 
 /// Does what the command line asks for; the exit code.
 pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, Failure> {
@@ -48,6 +52,35 @@ pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, 
     }
 }
 
+/// Opens the store, and shows how far its recovery is where that takes a while and somebody watches.
+fn opened(cli: &Cli, options: Options) -> Result<Store, Error> {
+    let bar = ProgressBar::new_spinner();
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} documents {msg}");
+    bar.set_style(style.expect("the template is sound"));
+    let shown = bar.clone();
+    let store = options.on_recovery(move |now| show_recovery(&shown, now)).open(&cli.folder);
+    bar.finish_and_clear();
+    store
+}
+
+fn show_recovery(bar: &ProgressBar, RecoveryProgress { step, done, of }: RecoveryProgress) {
+    // What has no end in sight, or is over in a moment, needs no bar.
+    if of < WORTH_A_BAR {
+        return;
+    }
+    bar.set_length(of as u64);
+    bar.set_position(done as u64);
+    if done == 0 {
+        bar.set_message(match step {
+            RecoveryStep::Look => "looked at",
+            RecoveryStep::Publish => "published",
+            RecoveryStep::Sync => "being synced",
+            RecoveryStep::Verify => "read back",
+            _ => "recovered",
+        });
+    }
+}
+
 fn options(cli: &Cli) -> Options {
     let options = Store::options().create(false).lock_timeout(cli.timeout);
     match &cli.verb {
@@ -62,7 +95,7 @@ fn open(
     output: Output,
     work: impl FnOnce(&Store) -> Result<u8, Failure>,
 ) -> Result<u8, Failure> {
-    let store = options(cli).open(&cli.folder)?;
+    let store = opened(cli, options(cli))?;
     let done = work(&store);
     close(store, done.is_ok(), output);
     done

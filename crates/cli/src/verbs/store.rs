@@ -3,7 +3,7 @@
 use filepact::{Check, Counts, HeldPin, Rescued, Status, Store};
 use serde::Serialize;
 
-use super::{Done, close, options};
+use super::{Done, close, opened, options};
 use crate::args::Cli;
 use crate::failure::{DAMAGED, DONE, Failure};
 use crate::output::{Output, count};
@@ -17,7 +17,7 @@ struct Made {
 }
 
 pub(super) fn init(cli: &Cli, output: Output) -> Result<u8, Failure> {
-    let store = options(cli).create(true).open(&cli.folder)?;
+    let store = opened(cli, options(cli).create(true))?;
     let created = store.recovery_report().created;
     let made = Made { ok: true, created, store: store.status()?.store };
     close(store, true, output);

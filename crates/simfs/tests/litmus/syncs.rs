@@ -1,5 +1,7 @@
 //! Rule 6: what a sync covers, and what a crash during a call leaves.
 
+use filepact_fs::write_all;
+
 use crate::support::*;
 
 #[test]
@@ -8,6 +10,20 @@ fn rule_6_a_synced_file_keeps_its_content_but_not_its_name() {
     let file = put(&actor, "f", b"x");
     file.sync(SyncKind::Data).unwrap();
     assert_eq!(after(&sim, "f"), set([None, Some(b"x".to_vec())]));
+}
+
+#[test]
+fn rule_6_a_sync_without_a_name_may_promise_nothing() {
+    let (sim, actor) = durable(&[]);
+    sim.set_nameless_syncs(false);
+    let file = actor.create_unnamed("").unwrap();
+    write_all(&*file, b"x", 0).unwrap();
+    file.sync(SyncKind::All).unwrap();
+    file.link("f").unwrap();
+    actor.sync_dir("").unwrap();
+    assert_eq!(after(&sim, "f"), set([Some(vec![]), Some(vec![0]), Some(b"x".to_vec())]));
+    file.sync(SyncKind::Data).unwrap();
+    assert_eq!(after(&sim, "f"), set([Some(b"x".to_vec())]));
 }
 
 #[test]
