@@ -178,8 +178,16 @@ fn inspect_document(
                 matches!(body, BodyAt::Journal | BodyAt::Staged)
                     && is_before_own(put, &stat.stamp, word.time)
             });
-            let is_old = standing != Standing::Published && is_before;
-            if disk == OnDisk::Equal && is_old { OnDisk::Old } else { disk }
+            match disk {
+                _ if standing == Standing::Published => disk,
+                OnDisk::Equal if is_before => OnDisk::Old,
+                OnDisk::Foreign | OnDisk::LostWrite
+                    if is_renamed_from(fs, words, path, (path, stat))? =>
+                {
+                    OnDisk::Old
+                }
+                _ => disk,
+            }
         }
     };
     // Where somebody has replaced what it was renamed to since, that stays.
@@ -200,6 +208,26 @@ fn inspect_document(
         Live::Absent | Live::Other(_) => (None, None),
     };
     Ok(Inspected { facts: Facts { body, disk, standing }, stamp, hash })
+}
+
+/// Whether what lies at `at` is a large document under the name that it had before a rename, `path`, with what was
+/// added to it since: a power cut brings such names back. It is the body of another word, and holds what that says,
+/// or what a power cut has left of it.
+pub(crate) fn is_renamed_from(
+    fs: &dyn Fs,
+    words: &Words,
+    path: &str,
+    (at, found): (&str, &Stat),
+) -> Result<bool, FsError> {
+    for (_, word) in words.iter().filter(|(other, _)| *other != path) {
+        let Some(Put { body: Body::Staged(name), .. }) = word.said.put() else { continue };
+        let is_same =
+            |body: Stat| (body.stamp.dev, body.stamp.ino) == (found.stamp.dev, found.stamp.ino);
+        if fs.stat(&stage_body_path(name))?.is_some_and(is_same) {
+            return is_torn(fs, &*fs.open(at, Access::Read)?, &word.said);
+        }
+    }
+    Ok(false)
 }
 
 /// The journal knows paths as strings only; what it says is checked before any of it is believed.

@@ -12,7 +12,7 @@ use filepact_commit::{
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat, with_each};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
-use crate::inspect::{Inspected, WORTH_A_THREAD};
+use crate::inspect::{Inspected, WORTH_A_THREAD, is_renamed_from};
 use crate::progress::{Counted, Tell};
 use crate::{
     Action, BodyAt, Displace, Inspection, Planned, RecoveryError, RecoveryStep, Report, Standing,
@@ -226,9 +226,13 @@ impl Run<'_> {
             let word = self.inspection.words.get(path);
             let swap = Swap { path, was, txn, time, replaces_ours: false, own: false };
             // A power cut also leaves what was never whole.
-            let is_ours = |stat: &Stat, found| match word {
-                Some(word) => is_earlier(self.fs, &at, (stat, found), word),
-                None => Ok(false),
+            let is_ours = |stat: &Stat, found| {
+                let is_earlier = match word {
+                    Some(word) => is_earlier(self.fs, &at, (stat, found), word)?,
+                    None => false,
+                };
+                let words = &self.inspection.words;
+                Ok(is_earlier || is_renamed_from(self.fs, words, path, (&at, stat))?)
             };
             match settle_leftover(self.fs, &at, swap, hash, is_ours)? {
                 None => report.swept += 1,
