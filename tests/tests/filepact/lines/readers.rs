@@ -99,8 +99,9 @@ fn a_list_beside_a_publisher_that_dies_is_of_one_moment() {
 #[test]
 fn two_documents_of_one_commit_are_read_of_one_moment_while_it_is_published() {
     let sim = prepared();
-    put(&open(&sim), "a.json", b"v1");
-    put(&open(&sim), "b.json", b"v1");
+    put(&open(&sim), "a.json", b"v");
+    put(&open(&sim), "b.json", b"v");
+    let other = open(&sim);
     let (armed, opened) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
     let (world, flag) = (sim.clone(), Arc::clone(&armed));
     let steps = Steps::new(sim.actor(), move |_, op, on| {
@@ -111,6 +112,10 @@ fn two_documents_of_one_commit_are_read_of_one_moment_while_it_is_published() {
         }
     });
     let store = options().open_with(steps).expect("it opens");
+    // What no hash says is read with all care.
+    for path in ["a.json", "b.json"] {
+        other.append(path, "1").expect("nothing stands in the way");
+    }
     armed.store(true, Ordering::SeqCst);
     let mut tx = store.begin().expect("the store is open");
     let a = tx.read_bytes("a.json").expect("it can be read");
@@ -157,7 +162,8 @@ fn segments_that_go_while_the_journal_is_read_are_not_missed() {
 #[test]
 fn what_is_added_is_not_read_behind_the_version_before() {
     let sim = prepared();
-    put(&open(&sim), "log", b"a long version");
+    put(&open(&sim), "log", b"a long");
+    let other = open(&sim);
     let (world, opened) = (sim.clone(), AtomicBool::new(false));
     let now = Arc::new(AtomicBool::new(false));
     let armed = Arc::clone(&now);
@@ -171,6 +177,8 @@ fn what_is_added_is_not_read_behind_the_version_before() {
         }
     });
     let store = options().open_with(steps).expect("it opens");
+    // One that no hash says is read with all care.
+    other.append("log", " version").expect("nothing stands in the way");
     now.store(true, Ordering::SeqCst);
     assert_eq!(text(&store, "log").as_deref(), Some("short, and more"));
     assert_eq!(read(&sim, "log").as_deref(), Some("short"), "nobody has healed it");
