@@ -49,6 +49,8 @@ struct FromFile {
     is_linked: bool,
     /// An image may be the document's own inode: what is added to that leaves it as it is.
     is_image: bool,
+    /// Its word is not published yet: its publisher may be about to give it its time.
+    is_in_flight: bool,
 }
 
 impl Then<'_> {
@@ -92,8 +94,11 @@ impl Then<'_> {
                 restless += 1;
                 continue;
             }
-            self.believe(path, &file, known.as_ref(), agrees, hash)?;
-            return Ok(Some((content, hash)));
+            match self.believe(path, &file, known.as_ref(), agrees, hash) {
+                Ok(()) => return Ok(Some((content, hash))),
+                Err(Error::Edited { .. }) if file.is_in_flight => restless += 1,
+                Err(error) => return Err(error),
+            }
         }
         Err(edited(path))
     }
@@ -110,7 +115,8 @@ impl Then<'_> {
                 let then = Stamp { size: len, mtime, ctime, ..file.stat()?.stamp };
                 let file: Arc<dyn File> = file.into();
                 let content = Content::of_file(Arc::clone(&file), len);
-                let file = FromFile { file, then, is_linked: true, is_image: true };
+                let file =
+                    FromFile { file, then, is_linked: true, is_image: true, is_in_flight: false };
                 return Ok(Found::Content(content, Some(file)));
             }
             None => {}
@@ -133,11 +139,12 @@ impl Then<'_> {
     fn live(&self, live: &LiveFile) -> FromFile {
         let LiveFile { file, stat, .. } = live;
         let is_linked = self.pinned.is_linked(stat);
-        FromFile { file: Arc::clone(file), then: stat.stamp, is_linked, is_image: false }
+        let (file, then) = (Arc::clone(file), stat.stamp);
+        FromFile { file, then, is_linked, is_image: false, is_in_flight: false }
     }
 
     fn in_flight(&self, word: &Word, live: Option<LiveFile>, tries: usize) -> Result<Found, Error> {
-        let file = live.as_ref().map(|live| self.live(live));
+        let file = live.as_ref().map(|live| FromFile { is_in_flight: true, ..self.live(live) });
         Ok(match from_word(self.fs, Some(word), live, tries >= PATIENCE)? {
             FromWord::Again => Found::Again,
             FromWord::Absent => Found::Absent,

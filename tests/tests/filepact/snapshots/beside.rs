@@ -286,7 +286,8 @@ fn a_publisher_at_each_call_of_a_snapshot_that_is_dropped_keeps_what_the_others_
 /// Two that write, of which one may die, and two that read, in turns at every call.
 #[test]
 fn snapshots_among_processes_that_take_turns_see_one_moment() {
-    for seed in 0..400 {
+    // The last one read a log between what was added to it and its time, and called that an edit.
+    for seed in (0..400).chain([6780]) {
         let sim = scene();
         let guard = open(&sim);
         let mortal = sim.actor();
