@@ -10,7 +10,7 @@ use filepact_tests::history::body;
 use filepact_tests::steps::Steps;
 
 use crate::lines::just_before;
-use crate::support::{commit, dies, dies_before_swap, fail, put, read, text};
+use crate::support::{commit, dies, dies_before_swap, fail, put, read};
 
 #[test]
 fn what_a_transaction_looks_at_twice_is_the_same() {
