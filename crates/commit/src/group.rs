@@ -259,8 +259,9 @@ impl StagedGroup {
             Content::Inline { bytes, .. } => Body::Inline(bytes),
             Content::Large { file, .. } | Content::Existing { file, .. } => {
                 let name = names.body();
-                link_body(&*file, &name)?;
+                // First, so that the name goes again if it cannot be made durable.
                 self.bodies.push((seq, name.clone()));
+                link_body(&*file, &name)?;
                 Body::Staged(name)
             }
         };

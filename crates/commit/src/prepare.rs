@@ -117,6 +117,7 @@ pub fn prepare_reader(
         piece.clear();
         source.take(PIECE).read_to_end(&mut piece).map_err(PrepareError::Source)?;
     }
+    // As in `prepare_bytes`.
     file.sync(SyncKind::All)?;
     Ok(Content::Large { file: file.into(), len, hash: hasher.finish() })
 }

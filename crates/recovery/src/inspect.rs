@@ -15,7 +15,7 @@ use filepact_journal::{
 };
 
 use crate::progress::{Counted, Tell};
-use crate::{BodyAt, Facts, OnDisk, RecoveryError, RecoveryStep, Standing};
+use crate::{BodyAt, Facts, OnDisk, RecoveryError, RecoveryProgress, RecoveryStep, Standing};
 
 /// How many documents to look at for each thread.
 pub(crate) const WORTH_A_THREAD: usize = 8;
@@ -50,7 +50,7 @@ pub struct Inspected {
 
 /// Looks at the whole store. `None` says that there is none, or that its making was cut short.
 pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>, RecoveryError> {
-    let _ = Counted::begin(tell, RecoveryStep::Journal, 0);
+    tell(RecoveryProgress { step: RecoveryStep::Journal, done: 0, of: 0 });
     // Nobody else has the store open, so that nobody writes meanwhile.
     let state = StateFile::open(fs)?.and_then(|file| file.last_read());
     let segments = load(fs)?;
@@ -182,7 +182,7 @@ fn inspect_document(
                 _ if standing == Standing::Published => disk,
                 OnDisk::Equal if is_before => OnDisk::Old,
                 OnDisk::Foreign | OnDisk::LostWrite
-                    if is_renamed_from(fs, words, path, (path, stat))? =>
+                    if is_old_name(fs, words, path, (path, stat))? =>
                 {
                     OnDisk::Old
                 }
@@ -195,7 +195,7 @@ fn inspect_document(
         Some(Base { change: Change::Put(put), seq, .. })
             if body == BodyAt::Overwritten
                 && disk != OnDisk::Foreign
-                && is_renamed(fs, scan, (path, *seq), put)? =>
+                && is_from_elsewhere(fs, scan, (path, *seq), put)? =>
         {
             BodyAt::Edited
         }
@@ -213,12 +213,16 @@ fn inspect_document(
 /// Whether what lies at `at` is a large document under the name that it had before a rename, `path`, with what was
 /// added to it since: a power cut brings such names back. It is the body of another word, and holds what that says,
 /// or what a power cut has left of it.
-pub(crate) fn is_renamed_from(
+pub(crate) fn is_old_name(
     fs: &dyn Fs,
     words: &Words,
     path: &str,
     (at, found): (&str, &Stat),
 ) -> Result<bool, FsError> {
+    // A body has a name of its own in `stage/`.
+    if found.nlink < 2 {
+        return Ok(false);
+    }
     for (_, word) in words.iter().filter(|(other, _)| *other != path) {
         let Some(Put { body: Body::Staged(name), .. }) = word.said.put() else { continue };
         let is_same =
@@ -304,7 +308,7 @@ fn body_at(fs: &dyn Fs, put: &Put, time: Time, live: &Live) -> Result<BodyAt, Fs
 /// Whether a large body is what its own transaction has found at another path, and takes from there: it was
 /// that document, and an edit of it is one of what it is renamed to, though its name is gone by now, or leads to
 /// another file.
-fn is_renamed(
+fn is_from_elsewhere(
     fs: &dyn Fs,
     scan: &Scan,
     (path, seq): (&str, u64),

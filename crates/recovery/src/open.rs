@@ -47,8 +47,8 @@ pub fn open(
 }
 
 /// What [`open`] would find and do. Changes nothing.
-pub fn examine(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Report, RecoveryError> {
-    let inspection = inspect(fs, tell)?.ok_or(RecoveryError::NoStore)?;
+pub fn examine(fs: &dyn Fs) -> Result<Report, RecoveryError> {
+    let inspection = inspect(fs, &|_| {})?.ok_or(RecoveryError::NoStore)?;
     Ok(found(&inspection, &planned(&inspection)))
 }
 

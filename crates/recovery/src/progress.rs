@@ -13,7 +13,7 @@ pub struct RecoveryProgress {
     pub of: usize,
 }
 
-/// What a recovery does, in this order.
+/// What a recovery does, in this order; what the device does not show is written anew, and synced once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RecoveryStep {

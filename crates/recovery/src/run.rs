@@ -12,11 +12,15 @@ use filepact_commit::{
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat, with_each};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
-use crate::inspect::{Inspected, WORTH_A_THREAD, is_renamed_from};
+use crate::inspect::{Inspected, WORTH_A_THREAD, is_old_name};
 use crate::progress::{Counted, Tell};
 use crate::{
-    Action, BodyAt, Displace, Inspection, Planned, RecoveryError, RecoveryStep, Report, Standing,
+    Action, BodyAt, Displace, Inspection, Planned, RecoveryError, RecoveryProgress, RecoveryStep,
+    Report, Standing,
 };
+
+/// How a document looks, and the hash of its content; `None` if there is none.
+type Seen = Option<(Stamped, Hash)>;
 
 /// What running a plan works with.
 pub(crate) struct Run<'a> {
@@ -71,17 +75,9 @@ impl Run<'_> {
         let verified = Counted::begin(self.tell, RecoveryStep::Verify, planned.len());
         let doubtful =
             with_each(self.fs, WORTH_A_THREAD, planned.iter().collect(), |planned: &Planned| {
-                let Planned { path, row, facts } = planned;
+                let doubtful = self.doubtful(planned);
                 verified.one();
-                let (seen, proves) = match (row.action, facts.standing) {
-                    (Action::Verify, _) => (self.inspected(path), true),
-                    // A failed sync leaves nothing that reading could prove.
-                    (Action::Extend, Standing::Failed) => (self.look_again(path)?, false),
-                    (Action::Extend, Standing::Untrusted) => (self.look_again(path)?, true),
-                    _ => return Ok(None),
-                };
-                let is_durable = proves && self.device_hash(path)? == seen.map(|(_, hash)| hash);
-                Ok::<_, FsError>((!is_durable).then(|| (path.clone(), seen)))
+                doubtful
             })?;
         let mut rewritten = HashSet::new();
         for (path, seen) in doubtful.into_iter().flatten() {
@@ -89,6 +85,22 @@ impl Run<'_> {
             rewritten.insert(path);
         }
         Ok(rewritten)
+    }
+
+    /// The document, and what was seen of it, if the device does not show that.
+    fn doubtful(
+        &self,
+        Planned { path, row, facts }: &Planned,
+    ) -> Result<Option<(String, Seen)>, FsError> {
+        let (seen, proves) = match (row.action, facts.standing) {
+            (Action::Verify, _) => (self.inspected(path), true),
+            // A failed sync leaves nothing that reading could prove.
+            (Action::Extend, Standing::Failed) => (self.look_again(path)?, false),
+            (Action::Extend, Standing::Untrusted) => (self.look_again(path)?, true),
+            _ => return Ok(None),
+        };
+        let is_durable = proves && self.device_hash(path)? == seen.map(|(_, hash)| hash);
+        Ok((!is_durable).then(|| (path.clone(), seen)))
     }
 
     /// The records of outside edits that were found.
@@ -135,7 +147,7 @@ impl Run<'_> {
 
     /// Syncs all documents of the plan with their directories.
     pub(crate) fn sync(&self, planned: &[Planned]) -> Result<(), FsError> {
-        let _ = Counted::begin(self.tell, RecoveryStep::Sync, planned.len());
+        (self.tell)(RecoveryProgress { step: RecoveryStep::Sync, done: 0, of: planned.len() });
         sync_documents(self.fs, planned.iter().map(|planned| planned.path.as_str()))
     }
 
@@ -232,7 +244,7 @@ impl Run<'_> {
                     None => false,
                 };
                 let words = &self.inspection.words;
-                Ok(is_earlier || is_renamed_from(self.fs, words, path, (&at, stat))?)
+                Ok(is_earlier || is_old_name(self.fs, words, path, (&at, stat))?)
             };
             match settle_leftover(self.fs, &at, swap, hash, is_ours)? {
                 None => report.swept += 1,
@@ -353,7 +365,7 @@ impl Run<'_> {
     fn rewrite(
         &mut self,
         path: &str,
-        seen: Option<(Stamped, Hash)>,
+        seen: Seen,
         report: &mut Report,
     ) -> Result<(), RecoveryError> {
         let Some(seen) = seen else { return Ok(()) };
@@ -367,13 +379,13 @@ impl Run<'_> {
     }
 
     /// The document as it was inspected.
-    fn inspected(&self, path: &str) -> Option<(Stamped, Hash)> {
+    fn inspected(&self, path: &str) -> Seen {
         let Inspected { stamp, hash, .. } = *self.document(path);
         stamp.zip(hash)
     }
 
     /// The document as it is now.
-    fn look_again(&self, path: &str) -> Result<Option<(Stamped, Hash)>, FsError> {
+    fn look_again(&self, path: &str) -> Result<Seen, FsError> {
         Ok(match look_past_links(self.fs, path)? {
             Live::Document { stat, taken, hash } => {
                 Some((Stamped { stamp: stat.stamp, taken }, hash))

@@ -22,8 +22,8 @@
 //! 6. *Syncs.* `sync` covers content and size, of [`All`](filepact_fs::SyncKind::All) attributes and
 //!    times too, never the name, but for what a log carries along; `sync_dir` the entries of that
 //!    directory; `sync_everything` all. A `sync` of a file that has no name yet [may promise
-//!    nothing](SimFs::set_nameless_syncs), also once it has one. A crash during a sync is as if it had not been called; during
-//!    another call, as if that were pending.
+//!    nothing](SimFs::set_nameless_syncs), also once it has one. A crash during a sync is as if it had not
+//!    been called; during another call, as if that were pending.
 //! 7. Anything pending may [become durable](SimFs::write_back_some) at any time.
 //! 8. A process that dies leaves the live state, and at most its last write in part. The cache may
 //!    [drop clean pages](SimFs::evict_some); a read past it sees the durable bytes. A device can be

@@ -56,6 +56,7 @@ pub(crate) struct Config {
     pub(crate) gave_up: bool,
     /// Whether no two changes have the same time.
     pub(crate) exact_times: bool,
+    /// Whether the sync of a file without a name counts once it has one.
     pub(crate) nameless_syncs: bool,
     /// Whether the file system grants leases.
     pub(crate) leases: bool,

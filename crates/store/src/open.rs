@@ -59,7 +59,7 @@ pub(crate) fn examine(fs: Arc<dyn Fs>, options: Options) -> Result<Report, Error
     let wait = Wait::new(&fs, Duration::ZERO);
     let _opening = wait.lock(OPENING, LockKind::Exclusive)?;
     let _alone = wait.lock(OPEN, LockKind::Exclusive)?;
-    Ok(filepact_recovery::examine(&fs, &|_| {})?)
+    Ok(filepact_recovery::examine(&fs)?)
 }
 
 /// Is there a store, or may one be made?

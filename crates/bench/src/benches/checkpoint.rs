@@ -34,14 +34,14 @@ pub(super) fn run(bench: &mut Bench) -> Outcome {
 /// All commits replace the same documents.
 fn same(bench: &mut Bench, docs: u64) -> Outcome {
     let documents = Documents::new(docs, BYTES);
-    of(bench, documents, docs, ["the same documents", "beside a checkpoint"])
+    of(bench, documents, docs, ["the same documents", "the same, beside a checkpoint"])
 }
 
 /// Each commit replaces others, of a thousand.
 fn scattered(bench: &mut Bench) -> Outcome {
     let there = bench.sized(100, 1000, 1000);
     let documents = Documents { among: Some(there), ..Documents::new(10, BYTES) };
-    of(bench, documents, there, ["ten of a thousand", "beside a checkpoint"])
+    of(bench, documents, there, ["ten of a thousand", "of a thousand, beside a checkpoint"])
 }
 
 fn of(bench: &mut Bench, documents: Documents, there: u64, names: [&'static str; 2]) -> Outcome {
