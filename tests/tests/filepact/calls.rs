@@ -48,6 +48,30 @@ fn a_commit_of_any_number_of_small_documents_costs_one_sync() {
     }
 }
 
+/// And one that holds something else, or of which no hash says all, is read with all care.
+#[test]
+fn a_document_that_holds_what_is_known_of_it_is_read_with_one_look_at_state() {
+    let sim = prepared();
+    let store = open(&sim);
+    let read = || {
+        sim.record();
+        store.read_bytes("n.json").expect("it can be read").expect("it is there");
+        let calls = sim.call_log();
+        (count(&calls, "open"), count(&calls, "read .filepact/state"), calls.len())
+    };
+    store.write("n.json", &1).expect("nothing stands in the way");
+    // `state` has changed since it was read last, and is read until two readings agree.
+    read();
+    // Opened, looked at, read, and `state` behind that.
+    assert_eq!(read(), (1, 1, 4));
+    sim.write("n.json", b"another");
+    assert!(read().1 > 1);
+    store.write("n.json", &2).expect("nothing stands in the way");
+    store.append("n.json", "more").expect("nothing stands in the way");
+    read();
+    assert!(read().1 > 1);
+}
+
 #[test]
 fn an_empty_transaction_makes_no_call_at_all() {
     let sim = prepared();
