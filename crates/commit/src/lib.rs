@@ -15,7 +15,7 @@
 //!   spares                 C8: what was displaced, for the next time
 //!   append                 C8: what is added at the end
 //!   pins                   C8: what stays for those who read an older moment
-//! prepare                  bodies, before anybody waits         C1
+//! prepare, stream          bodies, before anybody waits         C1
 //! checkpoint, rewrite      so that older journal can go
 //! blank                    the journal's next segment, before a commit needs it
 //! durable, mark            documents on the disk, and syncs that are not done
@@ -63,6 +63,7 @@ mod rewrite;
 mod spares;
 mod stage;
 mod steps;
+mod stream;
 mod sync;
 mod target;
 mod touched;

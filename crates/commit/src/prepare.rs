@@ -6,8 +6,10 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use filepact_fs::{DocPath, File, Fs, FsError, Kind, SyncKind, parent_of, read_full, write_all};
-use filepact_journal::{Hash, Hasher};
+use filepact_fs::{DocPath, File, Fs, FsError, Kind, SyncKind, parent_of, read_full};
+use filepact_journal::Hash;
+
+use crate::stream::stream;
 
 /// The body of a put, ready for the lock.
 #[derive(Debug)]
@@ -87,11 +89,15 @@ pub fn prepare_bytes(
         return Ok(Content::Inline { bytes: bytes.into(), hash });
     }
     let file = fs.create_unnamed(&nearest_directory(fs, path)?)?;
-    write_all(&*file, &bytes, 0)?;
+    let (len, hash) = match stream(&*file, fs.threads() > 1, Vec::new(), &mut &*bytes) {
+        Ok(streamed) => streamed,
+        Err(PrepareError::Io(error)) => return Err(error),
+        Err(PrepareError::Source(_)) => unreachable!("memory can be read"),
+    };
     // Here, where nobody waits; C5 syncs it again once it has a name, which is little work then, and C6 may name
     // it: a record never names bytes that can still be lost.
     file.sync(SyncKind::All)?;
-    Ok(Content::Large { file: file.into(), len: bytes.len() as u64, hash: Hash::of(&bytes) })
+    Ok(Content::Large { file: file.into(), len, hash })
 }
 
 /// Prepares a body from a reader, in constant memory.
@@ -107,19 +113,10 @@ pub fn prepare_reader(
         return Ok(prepare_bytes(fs, path, head, inline_max)?);
     }
     let file = fs.create_unnamed(&nearest_directory(fs, path)?)?;
-    let mut hasher = Hasher::new();
-    let mut len = 0;
-    let mut piece = head;
-    while !piece.is_empty() {
-        write_all(&*file, &piece, len).map_err(FsError::from)?;
-        hasher.update(&piece);
-        len += piece.len() as u64;
-        piece.clear();
-        source.take(PIECE).read_to_end(&mut piece).map_err(PrepareError::Source)?;
-    }
+    let (len, hash) = stream(&*file, fs.threads() > 1, head, source)?;
     // As in `prepare_bytes`.
     file.sync(SyncKind::All)?;
-    Ok(Content::Large { file: file.into(), len, hash: hasher.finish() })
+    Ok(Content::Large { file: file.into(), len, hash })
 }
 
 /// Prepares the body of a document for another path: the first `len` bytes of its file, whatever is added
@@ -138,9 +135,6 @@ pub fn prepare_existing(
     let hash = Hash::of(&bytes);
     Ok(Content::Inline { bytes: bytes.into(), hash })
 }
-
-/// Bytes of a large body in memory at a time.
-const PIECE: u64 = 1024 * 1024;
 
 /// The directory that the document lies in, or the nearest one above it that exists.
 ///

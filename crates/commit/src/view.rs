@@ -186,13 +186,18 @@ impl View {
     /// [`CommitError::Poisoned`] if `state` cannot be made out; [`CommitError::Journal`] if the
     /// journal does not say what `state` says of it.
     pub fn follow(&self) -> Result<Moment, CommitError> {
-        let State { committed, published, .. } = self.read_state()?.state;
+        self.follow_to(&self.read_state()?.state)
+    }
+
+    /// The same, where `state` has just been read.
+    pub(crate) fn follow_to(&self, state: &State) -> Result<Moment, CommitError> {
+        let State { committed, published, .. } = state;
         let moment = self.moment();
         if committed.seq <= moment.committed && published.seq <= moment.published {
             return Ok(moment);
         }
         let mut follower = self.lock_follower();
-        match follower.follow(&committed) {
+        match follower.follow(committed) {
             Ok(groups) => self.write().take_in(&groups, follower.progress(), published.seq),
             Err(FollowError::Io(error)) => return Err(error.into()),
             // Segments have gone with a checkpoint since this handle last looked.

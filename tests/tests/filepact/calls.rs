@@ -42,7 +42,7 @@ fn a_commit_of_any_number_of_small_documents_costs_one_sync() {
         }
         // Where a stamp is proof however fresh it is neither content nor attributes are looked at, and pins
         // are not looked for again.
-        let (once, each) = if exact { (16, 12) } else { (17, 20) };
+        let (once, each) = if exact { (14, 12) } else { (15, 20) };
         assert_eq!(calls.len(), once + each * documents, "{calls:#?}");
         assert_eq!(count(&calls, "list"), usize::from(!exact));
     }

@@ -136,14 +136,14 @@ fn a_commit_beside_a_checkpoint_with_the_same_time_is_no_lost_write() {
     let mut same = 0;
     for nth in 1.. {
         let mut calls = 0;
-        for back in 0..24 {
+        for back in 0..96 {
             let sim = prepared();
             let other = open(&sim);
             put(&other, "a.json", b"v1");
             let time = mtime(&sim, "a.json");
             let world = sim.clone();
             let commits = Beside::new(&sim, nth, move |_, _| {
-                world.set_clock(Time(time.0 - back * 4_000_000));
+                world.set_clock(Time(time.0 - back * 1_000_000));
                 let _ = commit(&other, &[("a.json", "v2")]);
             });
             let store = options().open_with(commits.steps.clone()).expect("it opens");
