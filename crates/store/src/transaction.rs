@@ -552,10 +552,12 @@ impl Transaction {
                 }
                 changed.dedup();
             }
-            // The handle does not remember back to there: nothing of it may count as unchanged.
+            // The handle does not remember back to there: nothing counts as unchanged but what is as of now.
             None => {
-                changed.extend(reads.documents.keys().map(ToString::to_string));
-                changed.extend(reads.lists.keys().map(|dir| format!("{dir}/")));
+                let documents = reads.documents.iter().filter(|(_, read)| read.at < committed);
+                let lists = reads.lists.iter().filter(|(_, listed)| listed.at < committed);
+                changed.extend(documents.map(|(path, _)| path.to_string()));
+                changed.extend(lists.map(|(dir, _)| format!("{dir}/")));
             }
         }
         if !changed.is_empty() {

@@ -274,6 +274,30 @@ fn two_reads_of_two_moments_conflict_although_the_journal_is_gone() {
     assert!(matches!(tx.read_bytes("b.json"), Err(Error::Conflict { .. })));
 }
 
+/// What a handle has missed is no conflict with what it has not read yet.
+#[test]
+fn who_was_idle_reads_one_moment_although_the_journal_is_gone() {
+    let sim = prepared();
+    let idle = open(&sim);
+    let mut begun = idle.begin().expect("the store is open");
+    let busy = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
+    let mut both = busy.begin().expect("the store is open");
+    both.write_bytes("a.json", "v2").expect("a valid path");
+    both.write_bytes("b.json", "v2").expect("a valid path");
+    both.commit().expect("nothing stands in the way");
+    (1..5).for_each(|byte| round(&busy, byte));
+    assert!(busy.log().expect("it can be read").iter().all(|txn| txn.changes[0].path == "large"));
+    assert!(begun.list("").expect("all as of now").iter().any(|path| &**path == "large"));
+    for path in ["a.json", "b.json"] {
+        assert_eq!(
+            begun.read_bytes(path).expect("of the same moment").as_deref(),
+            Some(&b"v2"[..])
+        );
+    }
+    begun.write_bytes("a.json", "v3").expect("a valid path");
+    begun.commit().expect("nothing has changed since");
+}
+
 fn round(busy: &Store, byte: u8) {
     put(busy, "large", &[byte; 100_000]);
     busy.checkpoint().expect("nothing fails here");
