@@ -9,9 +9,11 @@
 //! beginning instead of failing at the end; a `busy_timeout` of a minute. Checkpoints come as they do
 //! by default, after 1000 pages. `locking_mode` stays NORMAL: EXCLUSIVE is a little faster, and keeps
 //! all other processes out, which filepact does not. A table with a rowid suits bodies of this size:
-//! an update of a body leaves the index of paths alone.
+//! an update of a body leaves the index of paths alone. The log is filled once before anything is measured,
+//! and a connection stays open, with which it stays: as long as a log grows, a sync needs a second flush.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
@@ -19,7 +21,11 @@ use rusqlite::{Connection, params};
 use super::{Change, Client, Put, Reader, System};
 use crate::Outcome;
 
-pub(super) struct Sqlite(PathBuf);
+pub(super) struct Sqlite {
+    path: PathBuf,
+    /// The log goes with the last connection.
+    _keeps_log: Mutex<Connection>,
+}
 
 const MAKE: &str =
     "CREATE TABLE IF NOT EXISTS documents (path TEXT PRIMARY KEY, body BLOB NOT NULL)";
@@ -27,19 +33,29 @@ const PUT: &str = "INSERT INTO documents (path, body) VALUES (?1, ?2) \
                    ON CONFLICT (path) DO UPDATE SET body = excluded.body";
 const GET: &str = "SELECT body FROM documents WHERE path = ?1";
 
+/// More than the 1000 pages of 4 KiB after which a checkpoint comes.
+const FILL_LOG: &str = "CREATE TABLE filler (bytes BLOB);
+                        INSERT INTO filler VALUES (randomblob(6 * 1024 * 1024));
+                        DROP TABLE filler";
+const BEGIN_LOG_ANEW: &str = "PRAGMA wal_checkpoint(RESTART)";
+
 impl Sqlite {
     pub(super) fn open(folder: &Path) -> Outcome<Self> {
         let path = folder.join("documents.sqlite");
-        if !path.exists() {
-            connect(&path)?.execute(MAKE, [])?;
+        let is_new = !path.exists();
+        let connection = connect(&path)?;
+        if is_new {
+            connection.execute(MAKE, [])?;
+            connection.execute_batch(FILL_LOG)?;
+            connection.query_row(BEGIN_LOG_ANEW, [], |_| Ok(()))?;
         }
-        Ok(Self(path))
+        Ok(Self { path, _keeps_log: Mutex::new(connection) })
     }
 }
 
 impl System for Sqlite {
     fn client(&self) -> Outcome<Box<dyn Client>> {
-        Ok(Box::new(Connected(connect(&self.0)?)))
+        Ok(Box::new(Connected(connect(&self.path)?)))
     }
 }
 
