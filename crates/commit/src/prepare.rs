@@ -92,7 +92,10 @@ pub fn prepare_bytes(
     let (len, hash) = match stream(&*file, fs.threads() > 1, Vec::new(), &mut &*bytes) {
         Ok(streamed) => streamed,
         Err(PrepareError::Io(error)) => return Err(error),
-        Err(PrepareError::Source(_)) => unreachable!("memory can be read"),
+        // No memory for a piece of it.
+        Err(PrepareError::Source(error)) => {
+            return Err(FsError::new("copy the body of", path.to_string(), error));
+        }
     };
     // Here, where nobody waits; C5 syncs it again once it has a name, which is little work then, and C6 may name
     // it: a record never names bytes that can still be lost.

@@ -89,6 +89,8 @@ pub enum Lost {
 pub struct Found {
     /// Everything up to this seq is committed, and taken into account here.
     pub at: u64,
+    /// The handle remembers all changes after this seq, and perhaps none before.
+    pub reach: u64,
     /// The last record on this path that the handle knows of; 0 if none.
     pub seq: u64,
     /// The word to read, while the document may not be at its path yet.
@@ -335,6 +337,7 @@ impl View {
         let inner = self.read();
         Found {
             at: inner.committed,
+            reach: inner.reach,
             seq: inner.known.get(path).map_or(0, |known| known.seq),
             word: inner.in_flight.get(path).cloned(),
         }

@@ -115,6 +115,10 @@ fn observe(
         };
         view.follow()?;
         let found = view.find(path);
+        // What has become of it since the first look may be forgotten with the journal.
+        if before.published < found.reach {
+            continue;
+        }
         let observed = |seen| Observation { at: found.at, seen };
         // An outside edit was at its path before it was written down.
         let outside = found.word.as_ref().is_some_and(Word::is_outside);

@@ -262,10 +262,7 @@ fn two_reads_of_two_moments_conflict_although_the_journal_is_gone() {
     let mut tx = idle.begin().expect("the store is open");
     tx.read_bytes("a.json").expect("it is there");
     let busy = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
-    let mut both = busy.begin().expect("the store is open");
-    both.write_bytes("a.json", "v2").expect("a valid path");
-    both.write_bytes("b.json", "v2").expect("a valid path");
-    both.commit().expect("nothing stands in the way");
+    write_both(&busy, "v2");
     for round in 0..4_u8 {
         put(&busy, "large", &[round; 200_000]);
         busy.checkpoint().expect("nothing fails here");
@@ -281,10 +278,7 @@ fn who_was_idle_reads_one_moment_although_the_journal_is_gone() {
     let idle = open(&sim);
     let mut begun = idle.begin().expect("the store is open");
     let busy = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
-    let mut both = busy.begin().expect("the store is open");
-    both.write_bytes("a.json", "v2").expect("a valid path");
-    both.write_bytes("b.json", "v2").expect("a valid path");
-    both.commit().expect("nothing stands in the way");
+    write_both(&busy, "v2");
     (1..5).for_each(|byte| round(&busy, byte));
     assert!(busy.log().expect("it can be read").iter().all(|txn| txn.changes[0].path == "large"));
     assert!(begun.list("").expect("all as of now").iter().any(|path| &**path == "large"));
@@ -298,9 +292,54 @@ fn who_was_idle_reads_one_moment_although_the_journal_is_gone() {
     begun.commit().expect("nothing has changed since");
 }
 
+fn write_both(busy: &Store, value: &str) {
+    let mut both = busy.begin().expect("the store is open");
+    both.write_bytes("a.json", value).expect("a valid path");
+    both.write_bytes("b.json", value).expect("a valid path");
+    both.commit().expect("nothing stands in the way");
+}
+
 fn round(busy: &Store, byte: u8) {
     put(busy, "large", &[byte; 100_000]);
     busy.checkpoint().expect("nothing fails here");
+}
+
+/// Others change two documents, and let the journal go that says so, before each call of who reads both.
+#[test]
+fn two_documents_are_of_one_moment_although_the_journal_goes_while_they_are_read() {
+    for at in 1.. {
+        let sim = prepared();
+        let busy = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
+        write_both(&busy, "v1");
+        // So that the reader knows nothing of them.
+        (1..5).for_each(|byte| round(&busy, byte));
+        let (came, from) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let steps = {
+            let (came, from) = (came.clone(), from.clone());
+            let busy = busy.clone();
+            Steps::new(sim.actor(), move |n, _, _| {
+                let from = from.load(Ordering::SeqCst);
+                if from > 0 && n == from + at {
+                    came.store(true, Ordering::SeqCst);
+                    write_both(&busy, "v2");
+                    (1..5).for_each(|byte| round(&busy, byte));
+                }
+            })
+        };
+        let reader = options().open_with(steps.clone()).expect("it opens");
+        from.store(steps.calls(), Ordering::SeqCst);
+        let mut tx = reader.begin().expect("the store is open");
+        let mut read = || Ok::<_, Error>((tx.read_bytes("a.json")?, tx.read_bytes("b.json")?));
+        match read() {
+            Ok((a, b)) => assert_eq!(a, b, "call {at}"),
+            Err(Error::Conflict { .. }) => {}
+            Err(error) => panic!("call {at}: {error:?}"),
+        }
+        if !came.load(Ordering::SeqCst) {
+            assert!(at > 5, "{at}");
+            break;
+        }
+    }
 }
 
 /// Segments are born and removed before each call of a reader, and of who joins.
