@@ -1,6 +1,6 @@
 //! A checkpoint beside commits, other checkpoints and deaths.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ use filepact_fs::{Fs, Time};
 use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::{INLINE_MAX, Tree, body};
-use filepact_tests::steps::{Hook, Steps};
+use filepact_tests::steps::Steps;
 
-use crate::support::{STRICT, commit, dies_before, fail, mtime, put, read, staged, text};
+use crate::support::{Beside, STRICT, commit, dies_before, fail, mtime, put, read, staged, text};
 
 const MARK: &str = ".filepact/checkpoint.lock";
 
@@ -37,34 +37,6 @@ fn changed() -> (SimFs, Store, Tree) {
         .expect("nothing stands in the way");
     let tree = documents(&sim);
     (sim, store, tree)
-}
-
-/// A process that does something just before its n-th call, counted from when it is armed.
-struct Beside {
-    steps: Arc<Steps<Hook>>,
-    armed_at: Arc<AtomicUsize>,
-}
-
-impl Beside {
-    fn new(sim: &SimFs, nth: usize, action: impl FnMut(&str, &str) + Send + 'static) -> Self {
-        let armed_at = Arc::new(AtomicUsize::new(usize::MAX));
-        let (since, action) = (Arc::clone(&armed_at), Mutex::new(action));
-        let steps = Steps::new(sim.actor(), move |n, op, on| {
-            let since = since.load(Ordering::SeqCst);
-            if since != usize::MAX && n - since == nth {
-                (action.lock().expect("no test has failed"))(op, on);
-            }
-        });
-        Self { steps, armed_at }
-    }
-
-    fn arm(&self) {
-        self.armed_at.store(self.steps.calls(), Ordering::SeqCst);
-    }
-
-    fn calls(&self) -> usize {
-        self.steps.calls() - self.armed_at.load(Ordering::SeqCst)
-    }
 }
 
 /// Attacks 24 and 39, at every call: what others commit beside a checkpoint is never covered by it, and

@@ -10,7 +10,7 @@ use filepact_simfs::errno;
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::steps::Steps;
 
-use crate::support::{commit, dies, fail, put, read, staged, text};
+use crate::support::{Beside, commit, dies, fail, put, read, staged, text};
 
 fn conflict<T>(outcome: Result<T, Error>) -> Vec<String> {
     match outcome {
@@ -307,36 +307,27 @@ fn round(busy: &Store, byte: u8) {
 /// Others change two documents, and let the journal go that says so, before each call of who reads both.
 #[test]
 fn two_documents_are_of_one_moment_although_the_journal_goes_while_they_are_read() {
-    for at in 1.. {
+    for nth in 1.. {
         let sim = prepared();
         let busy = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
         write_both(&busy, "v1");
         // So that the reader knows nothing of them.
         (1..5).for_each(|byte| round(&busy, byte));
-        let (came, from) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let steps = {
-            let (came, from) = (came.clone(), from.clone());
-            let busy = busy.clone();
-            Steps::new(sim.actor(), move |n, _, _| {
-                let from = from.load(Ordering::SeqCst);
-                if from > 0 && n == from + at {
-                    came.store(true, Ordering::SeqCst);
-                    write_both(&busy, "v2");
-                    (1..5).for_each(|byte| round(&busy, byte));
-                }
-            })
-        };
-        let reader = options().open_with(steps.clone()).expect("it opens");
-        from.store(steps.calls(), Ordering::SeqCst);
+        let others = Beside::new(&sim, nth, move |_, _| {
+            write_both(&busy, "v2");
+            (1..5).for_each(|byte| round(&busy, byte));
+        });
+        let reader = options().open_with(others.steps.clone()).expect("it opens");
+        others.arm();
         let mut tx = reader.begin().expect("the store is open");
         let mut read = || Ok::<_, Error>((tx.read_bytes("a.json")?, tx.read_bytes("b.json")?));
         match read() {
-            Ok((a, b)) => assert_eq!(a, b, "call {at}"),
+            Ok((a, b)) => assert_eq!(a, b, "call {nth}"),
             Err(Error::Conflict { .. }) => {}
-            Err(error) => panic!("call {at}: {error:?}"),
+            Err(error) => panic!("call {nth}: {error:?}"),
         }
-        if !came.load(Ordering::SeqCst) {
-            assert!(at > 5, "{at}");
+        if others.calls() < nth {
+            assert!(nth > 5, "{nth}");
             break;
         }
     }

@@ -1,12 +1,13 @@
 //! What the tests on the simulated file system share.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use filepact::{Error, Options, Store};
 use filepact_fs::{Access, Fs, Time, write_all};
 use filepact_simfs::{Fault, FaultKind, Grain, Moment, Profile, SimFs, When};
 use filepact_tests::crash::{open, options};
-use filepact_tests::steps::Steps;
+use filepact_tests::steps::{Hook, Steps};
 
 pub(crate) const STRICT: Profile = Profile::Strict(Grain::Page);
 pub(crate) const HOSTILE: Profile = Profile::Hostile(Grain::Page);
@@ -139,4 +140,36 @@ pub(crate) fn dies_before_swap(sim: &SimFs, path: &'static str) -> Store {
         let names = on.split_once(" -> ");
         op == "rename" && names.is_some_and(|(from, to)| from == path || to == path)
     })
+}
+
+/// A process before whose n-th call something is done, counted from when it is armed.
+pub(crate) struct Beside {
+    pub(crate) steps: Arc<Steps<Hook>>,
+    armed_at: Arc<AtomicUsize>,
+}
+
+impl Beside {
+    pub(crate) fn new(
+        sim: &SimFs,
+        nth: usize,
+        action: impl FnMut(&str, &str) + Send + 'static,
+    ) -> Self {
+        let armed_at = Arc::new(AtomicUsize::new(usize::MAX));
+        let (since, action) = (Arc::clone(&armed_at), Mutex::new(action));
+        let steps = Steps::new(sim.actor(), move |n, op, on| {
+            let since = since.load(Ordering::SeqCst);
+            if since != usize::MAX && n - since == nth {
+                (action.lock().expect("no test has failed"))(op, on);
+            }
+        });
+        Self { steps, armed_at }
+    }
+
+    pub(crate) fn arm(&self) {
+        self.armed_at.store(self.steps.calls(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.steps.calls() - self.armed_at.load(Ordering::SeqCst)
+    }
 }

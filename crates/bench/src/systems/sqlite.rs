@@ -23,8 +23,8 @@ use crate::Outcome;
 
 pub(super) struct Sqlite {
     path: PathBuf,
-    /// The log goes with the last connection.
-    _keeps_log: Mutex<Connection>,
+    /// Of who has made the database: the log goes with the last connection.
+    _keeps_log: Option<Mutex<Connection>>,
 }
 
 const MAKE: &str =
@@ -42,14 +42,14 @@ const BEGIN_LOG_ANEW: &str = "PRAGMA wal_checkpoint(RESTART)";
 impl Sqlite {
     pub(super) fn open(folder: &Path) -> Outcome<Self> {
         let path = folder.join("documents.sqlite");
-        let is_new = !path.exists();
-        let connection = connect(&path)?;
-        if is_new {
-            connection.execute(MAKE, [])?;
-            connection.execute_batch(FILL_LOG)?;
-            connection.query_row(BEGIN_LOG_ANEW, [], |_| Ok(()))?;
+        if path.exists() {
+            return Ok(Self { path, _keeps_log: None });
         }
-        Ok(Self { path, _keeps_log: Mutex::new(connection) })
+        let connection = connect(&path)?;
+        connection.execute(MAKE, [])?;
+        connection.execute_batch(FILL_LOG)?;
+        connection.query_row(BEGIN_LOG_ANEW, [], |_| Ok(()))?;
+        Ok(Self { path, _keeps_log: Some(Mutex::new(connection)) })
     }
 }
 
