@@ -31,9 +31,10 @@ impl Writer {
 
     fn catch_up(&self, inner: &mut Inner) -> Result<(), CommitError> {
         self.view.follow_to(&inner.state)?;
-        inner.journal.catch_up(&self.view.progress(), inner.state.synced)?;
         if !inner.state_file.is_own() {
-            // The turn has changed hands, and whoever had it last may have died in it.
+            // The turn has changed hands, and whoever had it last may have died in it. Everybody writes `state`
+            // before anything else.
+            inner.journal.catch_up(&self.view.progress(), inner.state.synced)?;
             inner.litter = true;
             inner.state.holder = Some(self.pid);
             self.write_state(inner)?;

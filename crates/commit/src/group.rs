@@ -187,7 +187,8 @@ impl StagedGroup {
             };
             let dress = Dress { attrs: attrs.as_ref(), mode, ids: None, time };
             let (hash, len) = (content.hash(), content.len());
-            let refills = *recycles && !own && spares.has_room_for(&path, len);
+            let has_spare = self.refills.len() < spares.at_once && spares.has_room_for(&path, len);
+            let refills = *recycles && !own && has_spare;
             let ((mode, uid, gid), body) = match (content, attrs) {
                 (Content::Inline { bytes, .. }, Some(attrs)) if refills => {
                     // What making a file there would say, before the commit point.

@@ -7,7 +7,7 @@
 //! else will be told of. A mark needs no sync itself: after a power cut the page cache is not trusted
 //! anyway.
 
-use filepact_fs::{Access, Fs, FsError, read_full, write_all};
+use filepact_fs::{Access, File, Fs, FsError, read_full, write_all};
 
 use crate::MARK;
 
@@ -24,7 +24,7 @@ impl Mark {
     /// Whether any sync is unfinished, or, for who has neither both the lock and the turn nor the store alone,
     /// on its way. A file that cannot be read as a clear no is a yes.
     pub fn is_any_set(fs: &dyn Fs) -> Result<bool, FsError> {
-        Ok(read(fs)? != Some(*b"00"))
+        Ok(is_any(read(fs)?))
     }
 
     /// Nothing is unfinished, for who has both the lock and the turn, or the store alone.
@@ -76,13 +76,36 @@ impl Mark {
     }
 }
 
+/// The marks, open to be looked at before every group.
+#[derive(Debug)]
+pub(crate) struct Marks(Box<dyn File>);
+
+impl Marks {
+    /// Of a store that has its files.
+    pub(crate) fn open(fs: &dyn Fs) -> Result<Self, FsError> {
+        fs.open(MARK, Access::Read).map(Self)
+    }
+
+    /// As [`Mark::is_any_set`].
+    pub(crate) fn is_any_set(&self) -> Result<bool, FsError> {
+        Ok(is_any(self.read()?))
+    }
+
+    fn read(&self) -> Result<Option<[u8; 2]>, FsError> {
+        let mut bytes = [0; 2];
+        let len = read_full(&*self.0, &mut bytes, 0)?;
+        Ok((len == bytes.len()).then_some(bytes))
+    }
+}
+
+fn is_any(marks: Option<[u8; 2]>) -> bool {
+    marks != Some(*b"00")
+}
+
 /// Both bytes; `None` if they are not there.
 fn read(fs: &dyn Fs) -> Result<Option<[u8; 2]>, FsError> {
-    let file = match fs.open(MARK, Access::Read) {
-        Err(error) if error.is_not_found() => return Ok(None),
-        file => file?,
-    };
-    let mut bytes = [0; 2];
-    let len = read_full(&*file, &mut bytes, 0)?;
-    Ok((len == bytes.len()).then_some(bytes))
+    match Marks::open(fs) {
+        Err(error) if error.is_not_found() => Ok(None),
+        marks => marks?.read(),
+    }
 }

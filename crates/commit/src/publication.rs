@@ -10,7 +10,7 @@ use crate::pins::Pins;
 use crate::publish::Swap;
 use crate::publisher::{Gone, Publisher};
 use crate::spares::{Refill, Refilled};
-use crate::{Rescued, Staged, Stamped, append, remove_document};
+use crate::{Durability, Mark, Rescued, Staged, Stamped, append, remove_document};
 
 /// A group that is committed. What could not be published is [healed](crate::Writer) later, by
 /// whoever commits next.
@@ -47,6 +47,8 @@ enum Step {
     Swap(Staged),
     /// This goes into the document's spare, which becomes the document.
     Refill(Refill),
+    /// This has gone into it.
+    Refilled(Refilled),
     /// It gets longer.
     Append(Vec<Added>),
 }
@@ -91,6 +93,40 @@ impl Publication {
         Self { removes, others }
     }
 
+    /// With `Files` those bodies that go into spares are written and synced before the first of them is the
+    /// document: so a plain reader finds none that can still be lost.
+    ///
+    /// After C7, or a power cut would leave a body there that no record names. Each spare stays leased until it
+    /// is the document.
+    pub(crate) fn fill_spares(
+        &mut self,
+        durability: Durability,
+        publisher: &Publisher<'_>,
+    ) -> Result<(), (String, FsError)> {
+        if durability != Durability::Files {
+            return Ok(());
+        }
+        let mut last = None;
+        for publish in &mut self.others {
+            if let Step::Refill(refill) = &publish.step {
+                let refilled = publisher.refill(&publish.path, publish.txn, refill.clone());
+                publish.step =
+                    Step::Refilled(refilled.map_err(|error| (publish.path.clone(), error))?);
+                last = Some(publish.path.clone());
+            }
+        }
+        let Some(last) = last else { return Ok(()) };
+        let fs = publisher.fs;
+        let filled: Vec<_> = self.others.iter().filter_map(Publish::filled).collect();
+        let sync = || match &*filled {
+            [one] => one.sync(fs),
+            // It costs less than a sync of each.
+            _ => fs.sync_everything(),
+        };
+        // What others have written is synced as well: an error must not be lost with us.
+        Mark::around(fs, sync).map_err(|error| (last, error))
+    }
+
     /// Publishes all, each after it was kept for those who have a pin; shows each outside edit that was
     /// displaced, with the transaction that did it. The error names the document that could not be
     /// published.
@@ -112,9 +148,11 @@ impl Publication {
             let published = imaged.and_then(|()| publish.run(publisher, &mut tell));
             published.map_err(|error| (path, error))
         };
+        // Nothing here waits for the disk: more threads than processors would be in each other's way.
+        let threads = publisher.fs.threads().div_ceil(2);
         // Removals first: a document may give way to a directory of the same name.
         self.removes.into_iter().try_for_each(publish)?;
-        with_each(publisher.fs, WORTH_A_THREAD, self.others, publish).map(drop)
+        with_each(threads, WORTH_A_THREAD, self.others, publish).map(drop)
     }
 }
 
@@ -123,6 +161,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Publish {
+    fn filled(&self) -> Option<&Refilled> {
+        match &self.step {
+            Step::Refilled(refilled) => Some(refilled),
+            _ => None,
+        }
+    }
+
     /// `tell` hears of each outside edit that it displaces, or finds in a spare.
     fn run(self, publisher: &Publisher<'_>, tell: &mut dyn FnMut(Rescued)) -> Result<(), FsError> {
         let (fs, view) = (publisher.fs, publisher.view);
@@ -131,17 +176,18 @@ impl Publish {
         match step {
             Step::Remove(at) => {
                 let displaced = remove_document(fs, &path, &at)?;
-                let gone = Gone { at: &at, by: None, recycles: false };
+                let gone = Gone { at: &at, by: None, recycles: false, attrs: None };
                 publisher.settle(swap, displaced, gone, tell)
             }
             Step::Swap(staged) => {
-                let staged = Refilled { staged, leased: None, rescued: None };
+                let staged = Refilled { staged, attrs: None, leased: None, rescued: None };
                 publisher.swap(swap, staged, recycles, tell)
             }
             Step::Refill(refill) => {
                 let staged = publisher.refill(&path, txn, refill)?;
                 publisher.swap(swap, staged, recycles, tell)
             }
+            Step::Refilled(staged) => publisher.swap(swap, staged, recycles, tell),
             Step::Append(appends) => {
                 let taken = fs.now();
                 let stat = append::add(fs, &path, &appends, time)?;

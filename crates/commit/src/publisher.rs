@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use filepact_fs::{Fs, FsError, Rename, Stat};
+use filepact_fs::{Attrs, Fs, FsError, Rename};
 
 use crate::publish::{Displaced, Settled, Swap};
-use crate::spares::{Refill, Refilled, Spare, Spares, Taken, is_open};
-use crate::stage::stage_bytes;
+use crate::spares::{Refill, Refilled, Spare, Spares, Taken, is_open, outlive_a_write};
+use crate::stage::{owner, stage_bytes};
 use crate::{Dress, Rescued, StageNames, Staged, Stamped, View, rescue, spare_name_path};
 
 /// What publishing works with. Several threads may, each at documents of its own.
@@ -31,6 +31,8 @@ pub(crate) struct Gone<'a> {
     pub(crate) by: Option<&'a Staged>,
     /// It may become a spare.
     pub(crate) recycles: bool,
+    /// The attributes that the document had when it was validated, if they are known.
+    pub(crate) attrs: Option<&'a Attrs>,
 }
 
 impl<'a> Publisher<'a> {
@@ -56,7 +58,7 @@ impl<'a> Publisher<'a> {
             let of_no_use = match spare.take(fs)? {
                 Taken::Leased(file) => {
                     let staged = spare.overwrite(&*file, &refill)?;
-                    return Ok(Refilled { staged, leased: Some(file), rescued });
+                    return Ok(Refilled::of(refill, staged, Some(file), rescued));
                 }
                 Taken::Open => self.stage().spares.keep_in_mind(path, spare),
                 Taken::Edited => {
@@ -67,17 +69,17 @@ impl<'a> Publisher<'a> {
             };
             of_no_use.map_or(Ok(()), |spare| spare.unlink(fs))?;
         }
-        let Refill { bytes, attrs, time, dir, at } = refill;
-        let dress = Dress { attrs: Some(&attrs), mode: None, ids: None, time };
-        let staged = stage_bytes(fs, &dir, &bytes, dress, at)?;
-        Ok(Refilled { staged, leased: None, rescued })
+        let Refill { bytes, attrs, time, dir, at } = &refill;
+        let dress = Dress { attrs: Some(attrs), mode: None, ids: None, time: *time };
+        let staged = stage_bytes(fs, dir, bytes, dress, at.clone())?;
+        Ok(Refilled::of(refill, staged, None, rescued))
     }
 
     /// Makes the body the document; `tell` hears of each outside edit that it displaces.
     pub(crate) fn swap(
         &self,
         swap: Swap<'_>,
-        Refilled { staged, leased, rescued }: Refilled,
+        Refilled { staged, attrs: copied, leased, rescued }: Refilled,
         recycles: bool,
         tell: &mut dyn FnMut(Rescued),
     ) -> Result<(), FsError> {
@@ -89,8 +91,9 @@ impl<'a> Publisher<'a> {
             Some(file) => {
                 // Under the lease nobody can have written it; its attributes anybody can have set.
                 let taken = fs.now();
-                let stamped = Stamped { stamp: file.stat()?.stamp, taken };
-                let attrs = file.attrs()?;
+                let stat = file.stat()?;
+                let stamped = Stamped { stamp: stat.stamp, taken };
+                let attrs = file.attrs_beside(&stat)?;
                 // Whoever wants to read it may, from here on.
                 drop(file);
                 if stamped.stamp.same_body(&staged.stamp) {
@@ -100,7 +103,7 @@ impl<'a> Publisher<'a> {
             }
             None => note_stamp(fs, view, swap.path, &staged)?,
         }
-        let gone = Gone { at: &staged.at, by: Some(&staged), recycles };
+        let gone = Gone { at: &staged.at, by: Some(&staged), recycles, attrs: copied.as_ref() };
         self.settle(swap, displaced, gone, tell)?;
         if let Some((stamped, attrs)) = published {
             self.stage().spares.note(swap.path, stamped, attrs);
@@ -116,10 +119,13 @@ impl<'a> Publisher<'a> {
         gone: Gone<'_>,
         tell: &mut dyn FnMut(Rescued),
     ) -> Result<(), FsError> {
-        let Gone { at, by, recycles } = gone;
+        let Gone { at, by, recycles, attrs } = gone;
         match displaced.look(self.fs, at, swap, by)? {
             Settled::Ours(stat) => {
-                let gone = (at.to_owned(), stat);
+                let attrs = attrs.filter(|attrs| {
+                    owner(&stat) == (attrs.mode, attrs.uid, attrs.gid) && outlive_a_write(attrs)
+                });
+                let gone = Spare { at: at.to_owned(), stat, attrs: attrs.cloned() };
                 self.keep((swap.path, swap.txn), gone, recycles)?.into_iter().for_each(tell);
             }
             Settled::Rescued(edit) => tell(edit),
@@ -133,7 +139,7 @@ impl<'a> Publisher<'a> {
     fn keep(
         &self,
         (path, txn): (&str, u64),
-        (at, stat): (String, Stat),
+        Spare { at, stat, attrs }: Spare,
         recycles: bool,
     ) -> Result<Option<Rescued>, FsError> {
         let fs = self.fs;
@@ -159,7 +165,7 @@ impl<'a> Publisher<'a> {
                 (name, now)
             }
         };
-        let spare = Spare { at, stat };
+        let spare = Spare { at, stat, attrs };
         let mut stage = self.stage();
         if recycles {
             stage.spares.keep(path, spare);

@@ -6,37 +6,36 @@
 //!
 //! A handle remembers its own spares, with the stamp that each had when it was displaced. One that has
 //! another by then was saved late, by an editor that had kept the old version open: it goes to
-//! `rescued/`. While one is overwritten it has a permission bit that no document has, so that whoever finds
-//! half of a body, after our death, knows it for ours.
+//! `rescued/`.
 //!
 //! All versions that a spare has ever held are in the journal since the last checkpoint: it is an inode that
-//! filepact has made since, for a body that the journal holds, and every checkpoint sweeps the spares. So
-//! whatever a death or a power cut has left of one shows whose it is ([`SpareWords`]); and so does the
-//! document that it has become.
+//! filepact has made since, for a body that the journal holds, and every checkpoint sweeps the spares; and the
+//! one that it is about to hold is there before the first byte. So whatever a death or a power cut has left
+//! of one shows whose it is ([`SpareWords`]); and so does the document that it has become.
 
 mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use filepact_fs::{Access, Attrs, File, Fs, FsError, Kind, Stamp, Stat, Time, write_all};
+use filepact_fs::{
+    Access, Attrs, File, Fs, FsError, Kind, Leasing, Stamp, Stat, SyncKind, Time, write_all,
+};
 
 pub use self::words::SpareWords;
 use crate::stage::owner;
 use crate::versions::SECTOR;
 use crate::writer::Inner;
 use crate::{
-    CommitError, Durability, Mark, Rescued, STAGE, Staged, Stamped, Writer, rescue,
-    spare_name_path, stage_body_path as in_stage,
+    CommitError, Durability, Rescued, STAGE, Staged, Stamped, Writer, rescue, spare_name_path,
+    stage_body_path as in_stage,
 };
-
-/// The permission bit of a spare that is being overwritten: the sticky bit, which means nothing on an
-/// ordinary file. A document that has it never becomes a spare.
-const UNFINISHED: u32 = 0o1000;
 
 /// How many spares a handle has at most, and how many bytes of blocks.
 const MOST: usize = 1024;
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
+/// How many stay open at once, where all are synced before the first is the document.
+const MOST_FILLED: usize = 64;
 /// How many that somebody has open it keeps in mind.
 const MOST_OPEN: usize = 64;
 
@@ -52,6 +51,8 @@ pub(crate) struct Spares {
     open: VecDeque<(String, Spare)>,
     /// Whether a lease keeps others out here; without it there are no spares.
     pub(crate) leases: bool,
+    /// How many a group may use.
+    pub(crate) at_once: usize,
 }
 
 /// A displaced version that nobody else knows.
@@ -60,10 +61,12 @@ pub(crate) struct Spare {
     pub(crate) at: String,
     /// As it was displaced.
     pub(crate) stat: Stat,
+    /// Its attributes, where they are known, all of which a body leaves as they are.
+    pub(crate) attrs: Option<Attrs>,
 }
 
 /// A small body for C8, which goes into a spare, or into a new file where that cannot be had.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Refill {
     pub(crate) bytes: Arc<[u8]>,
     /// The document's.
@@ -79,10 +82,33 @@ pub(crate) struct Refill {
 #[must_use]
 pub(crate) struct Refilled {
     pub(crate) staged: Staged,
+    /// The document's attributes that were copied, if they are known.
+    pub(crate) attrs: Option<Attrs>,
     /// Of a spare: the file, which gives the lease back when it is dropped.
     pub(crate) leased: Option<Box<dyn File>>,
     /// The spare was somebody's edit.
     pub(crate) rescued: Option<Rescued>,
+}
+
+impl Refilled {
+    /// A body that was made for C8.
+    pub(crate) fn of(
+        refill: Refill,
+        staged: Staged,
+        leased: Option<Box<dyn File>>,
+        rescued: Option<Rescued>,
+    ) -> Self {
+        Self { staged, attrs: Some(refill.attrs), leased, rescued }
+    }
+
+    /// Makes it durable.
+    pub(crate) fn sync(&self, fs: &dyn Fs) -> Result<(), FsError> {
+        match &self.leased {
+            // Nobody else may open it, and neither may we.
+            Some(file) => file.sync(SyncKind::All),
+            None => fs.open(&self.staged.at, Access::Read)?.sync(SyncKind::All),
+        }
+    }
 }
 
 /// What became of a spare that was wanted.
@@ -99,20 +125,29 @@ pub(crate) enum Taken {
 
 impl Spares {
     /// None yet; `leases` says whether there can be any.
-    pub(crate) fn new(leases: bool) -> Self {
+    pub(crate) fn new(leases: bool, durability: Durability) -> Self {
         Self {
             by_path: HashMap::new(),
             bytes: 0,
             published: HashMap::new(),
             open: VecDeque::new(),
             leases,
+            at_once: match durability {
+                Durability::Files => MOST_FILLED,
+                Durability::Journal | Durability::Buffered => usize::MAX,
+            },
         }
     }
 
     /// All of them; from now on there are none.
     pub(crate) fn take_all(&mut self) -> Self {
-        let none = Self::new(self.leases);
-        std::mem::replace(self, none)
+        Self {
+            by_path: std::mem::take(&mut self.by_path),
+            bytes: std::mem::take(&mut self.bytes),
+            published: std::mem::take(&mut self.published),
+            open: std::mem::take(&mut self.open),
+            ..*self
+        }
     }
 
     /// Those that a checkpoint has not swept, to be let go one after the other: what is in them may be covered
@@ -197,7 +232,6 @@ impl Spares {
         self.leases
             && stat.kind == Kind::File
             && stat.nlink == 1
-            && stat.mode & UNFINISHED == 0
             // What is saved later, also within the tick of the swap, moves one of the two.
             && stat.stamp.mtime != stat.stamp.ctime
     }
@@ -213,7 +247,7 @@ impl Spares {
 impl Spare {
     /// Takes it for ourselves alone.
     pub(crate) fn take(&self, fs: &dyn Fs) -> Result<Taken, FsError> {
-        let file = match fs.open(&self.at, Access::Write) {
+        let Leasing { file, leased, stat: now } = match fs.open_and_lease(&self.at) {
             // Somebody else's checkpoint has swept it.
             Err(error) if error.is_not_found() => return Ok(Taken::Useless),
             Err(error) if error.is_leased() => return Ok(Taken::Open),
@@ -222,21 +256,15 @@ impl Spare {
                 let now = fs.stat(&self.at)?;
                 return Ok(now.map_or(Taken::Useless, |now| self.without_lease(&now)));
             }
-            Ok(file) => file,
+            Ok(leasing) => leasing,
         };
-        match file.lease() {
-            Ok(true) => {}
-            leased => {
-                return Ok(match (self.without_lease(&file.stat()?), leased) {
-                    (Taken::Useless, Ok(false)) => Taken::Open,
-                    (taken, _) => taken,
-                });
-            }
-        }
-        // Under the lease: nobody can save it any more.
-        let now = file.stat()?;
-        Ok(match now.stamp == self.stat.stamp {
-            true if now.nlink == 1 => Taken::Leased(file),
+        // Under the lease, since it was looked at: nobody can save it any more.
+        Ok(match leased {
+            Ok(true) if now.stamp == self.stat.stamp && now.nlink == 1 => Taken::Leased(file),
+            Ok(false) => match self.without_lease(&now) {
+                Taken::Useless => Taken::Open,
+                taken => taken,
+            },
             _ => self.without_lease(&now),
         })
     }
@@ -248,10 +276,9 @@ impl Spare {
 
     /// The body, in place of what it holds. The file is leased.
     ///
-    /// The mark is there before the first byte (C8), and goes with the last call: who dies in between leaves
-    /// what is known for ours. The time comes after the bytes, which set another one.
+    /// After the journal's sync (C8): who dies in the middle leaves the beginning of a body that the journal
+    /// holds. The time comes after the bytes, which set another one.
     pub(crate) fn overwrite(&self, file: &dyn File, refill: &Refill) -> Result<Staged, FsError> {
-        file.set_mode(self.stat.mode | UNFINISHED)?;
         let (len, old) = (refill.bytes.len(), self.stat.stamp.size);
         if (len as u64) < old {
             // No sector is of two versions, not even before the rest is cut.
@@ -265,7 +292,9 @@ impl Spare {
             write_all(file, &refill.bytes, 0)?;
         }
         file.set_mtime(refill.time)?;
-        file.set_attrs(&refill.attrs)?;
+        if self.attrs.as_ref() != Some(&refill.attrs) {
+            file.set_attrs(&refill.attrs)?;
+        }
         let Attrs { mode, uid, gid, .. } = refill.attrs;
         let stamp = Stamp { size: len as u64, mtime: refill.time, ..self.stat.stamp };
         Ok(Staged { at: self.at.clone(), stamp, owner: (mode, uid, gid) })
@@ -277,6 +306,12 @@ impl Spare {
             unlinked => unlinked,
         }
     }
+}
+
+/// Whether the system leaves all of them as they are when the file is written: it takes away what would let
+/// somebody else's bytes run with its owner's rights.
+pub(crate) fn outlive_a_write(attrs: &Attrs) -> bool {
+    attrs.mode & 0o6000 == 0 && attrs.xattrs.iter().all(|(name, _)| name != "security.capability")
 }
 
 /// Whether somebody has a version open that is displaced.
@@ -292,15 +327,14 @@ impl Writer {
     /// Bodies of which the last word is behind this are all in the journal when the next record of a
     /// checkpoint is; those of documents whose last word is not behind it must not become spares.
     pub(crate) fn recycles_above(&self, inner: &Inner) -> Result<u64, FsError> {
-        // With `Files` every body is synced before the commit point; with `Buffered` a power cut may take the
-        // records that say what is in a spare.
-        if self.limits.durability != Durability::Journal || !inner.spares.leases {
+        // With `Buffered` a power cut may take the records that say what is in a spare.
+        if self.limits.durability == Durability::Buffered || !inner.spares.leases {
             return Ok(u64::MAX);
         }
         match inner.covering {
             Some(upto) => Ok(upto),
             // Somebody else's checkpoint covers nobody knows how much.
-            None if Mark::is_any_set(&*self.fs)? => Ok(u64::MAX),
+            None if self.marks.is_any_set()? => Ok(u64::MAX),
             None => Ok(inner.journal.last_checkpoint()),
         }
     }
@@ -338,7 +372,10 @@ impl Writer {
             }
             let words = match &mut words {
                 Some(words) => words,
-                None => words.insert(SpareWords::of(&self.view.scan()?)),
+                None => {
+                    let (scan, published) = self.view.scan_and_published()?;
+                    words.insert(SpareWords::of(&scan, published))
+                }
             };
             let rescued = words.settle(fs, name, false)?;
             rescued.iter().for_each(|edit| self.counters.rescue(edit));

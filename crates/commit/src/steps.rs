@@ -165,7 +165,7 @@ impl Writer {
         adopted.iter().for_each(|edit| self.counters.adopt(edit.path()));
         let mut words = Words::default();
         words.apply(&appended.group);
-        let publication = Publication::new(&words, group);
+        let mut publication = Publication::new(&words, group);
         let mut rescued = Vec::new();
         // After *committed*: who pins later reads what is published here.
         let pins = Pins::look_again(fs, &mut inner.unpinned);
@@ -173,6 +173,7 @@ impl Writer {
         let published = pins.and_then(|pins| {
             let Inner { spares, names, .. } = &mut *inner;
             let publisher = Publisher::new(fs, &self.view, spares, names);
+            publication.fill_spares(durability, &publisher)?;
             publication.run(pins, &publisher, |txn, edit| {
                 self.counters.rescue(&edit);
                 rescued.push((txn, edit));

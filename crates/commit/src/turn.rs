@@ -1,8 +1,9 @@
 //! C2, among processes: the turnstile, then the writer lock.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use filepact_fs::{Fs, FsError, Lock, LockKind};
+use filepact_fs::{Fs, FsError, Lock, LockKind, Time};
 
 use crate::queue::Lead;
 use crate::request::Answer;
@@ -23,13 +24,45 @@ impl Turn {
     }
 }
 
+/// When a handle came through the turnstile last: for a while it may take the lock without it.
+///
+/// The turnstile costs as many calls as the lock. Who waits there meanwhile, for the lock, waits no longer than
+/// the while and one commit.
+#[derive(Debug)]
+pub(crate) struct Passed(AtomicI64);
+
+/// How long, in nanoseconds: some commits.
+const PASS: i64 = 5_000_000;
+
+impl Passed {
+    pub(crate) fn never() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+
+    fn note(&self, now: Time) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    /// A clock that was put back ends it.
+    fn holds(&self, now: Time) -> bool {
+        let passed = self.0.load(Ordering::Relaxed);
+        passed <= now.0 && now.0.saturating_sub(passed) < PASS
+    }
+}
+
 /// Takes the writer lock, waiting until `deadline` (`None` is for ever); `None` says that the time
 /// ran out. Before it waits it says so.
 pub(crate) fn take_lock(
     fs: &dyn Fs,
+    passed: &Passed,
     deadline: Option<Instant>,
     waits: impl FnOnce(),
 ) -> Result<Option<Box<dyn Lock>>, FsError> {
+    if passed.holds(fs.now())
+        && let Some(lock) = fs.lock(LOCK, LockKind::Exclusive, Duration::ZERO)?
+    {
+        return Ok(Some(lock));
+    }
     let left = || {
         deadline
             .map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()))
@@ -40,6 +73,7 @@ pub(crate) fn take_lock(
     if free.is_some()
         && let Some(lock) = fs.lock(LOCK, LockKind::Exclusive, Duration::ZERO)?
     {
+        passed.note(fs.now());
         return Ok(Some(lock));
     }
     waits();
@@ -52,5 +86,8 @@ pub(crate) fn take_lock(
     };
     let lock = fs.lock(LOCK, LockKind::Exclusive, left())?;
     drop(turn);
+    if lock.is_some() {
+        passed.note(fs.now());
+    }
     Ok(lock)
 }

@@ -44,6 +44,29 @@ pub(crate) fn is_whole_version((stat, hash): (&Stat, Hash), word: &Word) -> bool
         || said.into_iter().any(|said| said.hash() == Some(hash))
 }
 
+/// Whether this is an earlier version, over which as much of the word's own body was written as a process got
+/// done before it died.
+///
+/// Only where the word was on its way when somebody may have died: else it may be an edit that puts a part of
+/// an older version back.
+pub(crate) fn is_cut_short(fs: &dyn Fs, at: &str, word: &Word) -> Result<bool, FsError> {
+    let Some(body) = bytes_of(&word.said) else { return Ok(false) };
+    let earlier: Vec<_> = word.earlier.iter().filter_map(bytes_of).collect();
+    let longest = earlier.iter().map(Vec::len).max().unwrap_or_default().max(body.len());
+    let file = fs.open(at, Access::Read)?;
+    if file.stat()?.stamp.size > longest as u64 {
+        return Ok(false);
+    }
+    let found = read_to_end(&*file)?;
+    Ok(earlier.iter().any(|earlier| {
+        // Over a longer one it is written to the end of a sector, before the rest is cut.
+        let mut written = body.clone();
+        written.resize(body.len().max(earlier.len().min(body.len().next_multiple_of(SECTOR))), 0);
+        let done = written.iter().zip(&found).take_while(|(ours, found)| ours == found).count();
+        found[done..] == earlier[done.min(earlier.len())..]
+    }))
+}
+
 fn is(was: &Was, stat: &Stat, hash: Hash) -> bool {
     match was.hash {
         Some(known) => hash == known,

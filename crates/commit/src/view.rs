@@ -204,7 +204,7 @@ impl View {
             Err(FollowError::Io(error)) => return Err(error.into()),
             // Segments have gone with a checkpoint since this handle last looked.
             Err(FollowError::Gone) => {
-                let (scan, published) = self.scan_now()?;
+                let (scan, published) = self.scan_and_published()?;
                 follower.restart(&scan);
                 self.write().begin(&scan, published);
             }
@@ -217,11 +217,11 @@ impl View {
     /// # Errors
     /// As [`follow`](Self::follow).
     pub fn scan(&self) -> Result<Scan, CommitError> {
-        Ok(self.scan_now()?.0)
+        Ok(self.scan_and_published()?.0)
     }
 
-    /// The whole journal, read anew, and *published*.
-    fn scan_now(&self) -> Result<(Scan, u64), CommitError> {
+    /// The same, and how much of it is published.
+    pub(crate) fn scan_and_published(&self) -> Result<(Scan, u64), CommitError> {
         let mut last = None;
         loop {
             let State { committed, published, .. } = self.read_state()?.state;

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use filepact_fs::{Fs, FsError, Latched, Lock, Stamp};
 use filepact_journal::{JOURNAL_DIR, Journal, State, StateFile};
 
+use crate::mark::Marks;
 use crate::queue::{Lead, Queue, Ticket, Waited};
 use crate::request::Answer;
 use crate::spares::Spares;
-use crate::turn::take_lock;
+use crate::turn::{Passed, take_lock};
 use crate::{CommitError, Committed, Counters, Request, StageNames, Turn, View};
 
 /// What recovery leaves, or a handle that joins others finds, and a writer starts from.
@@ -84,6 +85,8 @@ pub struct Writer {
     pub(crate) blank: AtomicU64,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) limits: Limits,
+    pub(crate) marks: Marks,
+    passed: Passed,
     pub(crate) mount: u64,
     pub(crate) pid: u32,
 }
@@ -117,6 +120,7 @@ impl Writer {
         let names = StageNames::new(&*parts.fs);
         let now = parts.fs.now();
         let leases = parts.fs.facts()?.leases;
+        let marks = Marks::open(&*parts.fs)?;
         Ok(Self {
             fs: parts.fs,
             view: parts.view,
@@ -130,7 +134,7 @@ impl Writer {
                 state_file: parts.state_file,
                 state: parts.state,
                 names,
-                spares: Spares::new(leases),
+                spares: Spares::new(leases, limits.durability),
                 unpinned: None,
                 covering: None,
                 litter: false,
@@ -139,6 +143,8 @@ impl Writer {
                 stopped: false,
             }),
             limits,
+            marks,
+            passed: Passed::never(),
             mount,
             pid: std::process::id(),
         })
@@ -307,7 +313,7 @@ impl Writer {
         began: Instant,
         deadline: Option<Instant>,
     ) -> Result<Box<dyn Lock>, CommitError> {
-        let taken = take_lock(&*self.fs, deadline, || waited = true)?;
+        let taken = take_lock(&*self.fs, &self.passed, deadline, || waited = true)?;
         if waited {
             self.counters.wait();
         }

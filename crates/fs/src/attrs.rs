@@ -14,6 +14,13 @@ use crate::Attrs;
 pub(crate) fn read(file: impl AsFd) -> io::Result<Attrs> {
     let file = file.as_fd();
     let stat = fstat(file)?;
+    let xattrs = extended(file)?;
+    Ok(Attrs { mode: mode(&stat), uid: stat.st_uid, gid: stat.st_gid, xattrs })
+}
+
+/// The extended ones, sorted.
+pub(crate) fn extended(file: impl AsFd) -> io::Result<Vec<(OsString, Vec<u8>)>> {
+    let file = file.as_fd();
     let mut xattrs = Vec::new();
     for name in names(file)? {
         match grow(|room| fgetxattr(file, &*name, room)) {
@@ -24,7 +31,7 @@ pub(crate) fn read(file: impl AsFd) -> io::Result<Attrs> {
         }
     }
     xattrs.sort();
-    Ok(Attrs { mode: mode(&stat), uid: stat.st_uid, gid: stat.st_gid, xattrs })
+    Ok(xattrs)
 }
 
 /// The order matters: a change of owner clears setuid, setgid and file capabilities, and an ACL

@@ -11,7 +11,7 @@ use rustix::fs::{Advice, AtFlags, OFlags, StatxFlags, fadvise, fstat, statx};
 use rustix::io::{Errno, pread};
 
 use crate::beneath::Root;
-use crate::open;
+use crate::{Stat, open};
 
 /// Serves every disk whose sectors are not larger, and where the kernel cannot say (before 6.1).
 const ALIGN_BYTES: usize = 4096;
@@ -19,24 +19,25 @@ const ALIGN_BYTES: usize = 4096;
 /// The most that one read moves, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Opens a file for reading past the page cache; the number is the alignment that it wants.
+/// Opens a file for reading past the page cache, and says how it looks; the number is the alignment that it wants.
 ///
 /// Where the file system cannot, the error is `EINVAL` or `EOPNOTSUPP`.
-pub(crate) fn open(root: &Root, path: &str) -> io::Result<(OwnedFd, usize)> {
-    let file = open::ordinary(root, path, OFlags::RDONLY | OFlags::DIRECT)?;
-    let stat = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN)?;
+pub(crate) fn open(root: &Root, path: &str) -> io::Result<(OwnedFd, Stat, usize)> {
+    let (file, stat) = open::ordinary(root, path, OFlags::RDONLY | OFlags::DIRECT)?;
+    let asked = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN)?;
     let mut align = ALIGN_BYTES;
-    if stat.stx_mask & StatxFlags::DIOALIGN.bits() != 0 {
-        if stat.stx_dio_offset_align == 0 || stat.stx_dio_mem_align == 0 {
+    if asked.stx_mask & StatxFlags::DIOALIGN.bits() != 0 {
+        if asked.stx_dio_offset_align == 0 || asked.stx_dio_mem_align == 0 {
             // It takes the flag and reads from the cache all the same (ext4 with `data=journal`).
             return Err(Errno::OPNOTSUPP.into());
         }
-        align = align.max(stat.stx_dio_offset_align as usize).max(stat.stx_dio_mem_align as usize);
+        let (offset, memory) = (asked.stx_dio_offset_align, asked.stx_dio_mem_align);
+        align = align.max(offset as usize).max(memory as usize);
     }
     // Some do so without saying (btrfs, for compressed and small files): leave nothing in the cache
     // that they could read. Dirty pages stay, but those nobody may call durable anyway.
     let _ = fadvise(&file, 0, None, Advice::DontNeed);
-    Ok((file, align))
+    Ok((file, stat, align))
 }
 
 /// Reads at any offset into any buffer.

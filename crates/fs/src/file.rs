@@ -12,7 +12,7 @@ use crate::beneath::Root;
 use crate::error::At;
 use crate::lease::Lease;
 use crate::unnamed::{self, Substitute};
-use crate::{Attrs, File, Result, Stat, SyncKind, Time, attrs, direct, status};
+use crate::{Attrs, File, Result, Stat, SyncKind, Time, attrs, direct, open, status};
 
 /// A descriptor, and the path under which errors speak of it.
 pub(crate) struct OsFile {
@@ -52,6 +52,11 @@ impl OsFile {
 
     pub(crate) fn named_by(self, substitute: Option<Substitute>) -> Self {
         Self { substitute: Mutex::new(substitute), ..self }
+    }
+
+    /// How it looks, if it is an ordinary file.
+    pub(crate) fn look(&self) -> Result<Stat> {
+        open::look(&self.root, &self.fd).at("open", &self.path)
     }
 
     fn place(&self, to: &str) -> std::io::Result<()> {
@@ -100,6 +105,11 @@ impl File for OsFile {
 
     fn attrs(&self) -> Result<Attrs> {
         attrs::read(&self.fd).at("read the attributes of", &self.path)
+    }
+
+    fn attrs_beside(&self, stat: &Stat) -> Result<Attrs> {
+        let xattrs = attrs::extended(&self.fd).at("read the attributes of", &self.path)?;
+        Ok(Attrs { mode: stat.mode, uid: stat.uid, gid: stat.gid, xattrs })
     }
 
     fn set_attrs(&self, attrs: &Attrs) -> Result<()> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::{Access, Attrs, Entry, Facts, File, Fs, FsError, LatchTripped, Listening, Lock};
-use crate::{LockKind, Rename, Result, Stat, SyncKind, Time};
+use crate::{Access, Attrs, Entry, Facts, File, Fs, FsError, LatchTripped, Leasing, Listening};
+use crate::{Lock, LockKind, Rename, Result, Stat, SyncKind, Time};
 
 /// A file system that changes nothing more once a sync has failed.
 ///
@@ -121,6 +121,16 @@ impl Fs for Latched {
         Ok(self.file(path, self.inner.open(path, access)?))
     }
 
+    fn open_and_stat(&self, path: &str, access: Access) -> Result<(Box<dyn File>, Stat)> {
+        let (file, stat) = self.inner.open_and_stat(path, access)?;
+        Ok((self.file(path, file), stat))
+    }
+
+    fn open_and_lease(&self, path: &str) -> Result<Leasing> {
+        let leasing = self.inner.open_and_lease(path)?;
+        Ok(Leasing { file: self.file(path, leasing.file), ..leasing })
+    }
+
     fn create(&self, path: &str) -> Result<Box<dyn File>> {
         self.latch.check("create", path)?;
         Ok(self.file(path, self.inner.create(path)?))
@@ -225,6 +235,10 @@ impl File for LatchedFile {
 
     fn attrs(&self) -> Result<Attrs> {
         self.inner.attrs()
+    }
+
+    fn attrs_beside(&self, stat: &Stat) -> Result<Attrs> {
+        self.inner.attrs_beside(stat)
     }
 
     fn set_attrs(&self, attrs: &Attrs) -> Result<()> {

@@ -59,6 +59,6 @@ pub use parallel::with_each;
 pub use path::{DocPath, InvalidPath, is_reserved, parent_of};
 pub use stamp::{InvalidTime, Kind, Stamp, Stat, Time};
 pub use traits::{
-    Access, Attrs, Entry, Facts, File, Fs, Listening, Lock, LockKind, Rename, SyncKind,
+    Access, Attrs, Entry, Facts, File, Fs, Leasing, Listening, Lock, LockKind, Rename, SyncKind,
 };
 pub use unnamed::STAND_IN;

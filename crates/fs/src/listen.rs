@@ -22,7 +22,7 @@ struct Inotify(OwnedFd);
 
 /// `None` where none can be had: the system is out of them, or `/proc` is not there to name the file by.
 pub(crate) fn on(root: &Root, path: &str) -> Result<Option<Box<dyn Listening>>> {
-    let file = open::ordinary(root, path, OFlags::RDONLY).at("listen to", path)?;
+    let (file, _) = open::ordinary(root, path, OFlags::RDONLY).at("listen to", path)?;
     // By its descriptor: the path is beneath the root, wherever that has gone since.
     let name = format!("/proc/self/fd/{}", file.as_raw_fd());
     let listening = || {

@@ -17,7 +17,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::beneath::Root;
 use crate::path::{name_of, parent_of};
-use crate::{Lock, LockKind, open, status};
+use crate::{Lock, LockKind, Stamp, open, status};
 
 /// A held lock.
 #[derive(Debug)]
@@ -46,17 +46,17 @@ pub(crate) fn take(
 ) -> io::Result<Option<OsLock>> {
     let start = Instant::now();
     loop {
-        let file = open(root, path, kind)?;
+        let (file, held) = open(root, path, kind)?;
         let rest = patience.saturating_sub(start.elapsed());
         let Some(lock) = wait(file, kind, rest)? else { return Ok(None) };
         // The name may lead elsewhere by now; then this lock excludes nobody.
-        if is_at(root, &lock.file, path)? {
+        if is_at(root, &held, path)? {
             return Ok(Some(lock));
         }
     }
 }
 
-fn open(root: &Root, path: &str, kind: LockKind) -> io::Result<File> {
+fn open(root: &Root, path: &str, kind: LockKind) -> io::Result<(File, Stamp)> {
     let opened = match open::ordinary(root, path, OFlags::RDWR) {
         // Who may only read may still share.
         Err(error) if kind == LockKind::Shared && is_read_only(&error) => {
@@ -64,7 +64,7 @@ fn open(root: &Root, path: &str, kind: LockKind) -> io::Result<File> {
         }
         opened => opened,
     };
-    opened.map(File::from)
+    opened.map(|(file, stat)| (File::from(file), stat.stamp))
 }
 
 fn is_read_only(error: &io::Error) -> bool {
@@ -72,8 +72,7 @@ fn is_read_only(error: &io::Error) -> bool {
     errno.is_some_and(|errno| matches!(errno, Errno::ACCESS | Errno::PERM | Errno::ROFS))
 }
 
-fn is_at(root: &Root, file: &File, path: &str) -> io::Result<bool> {
-    let held = status::of_handle(file, false)?.stamp;
+fn is_at(root: &Root, held: &Stamp, path: &str) -> io::Result<bool> {
     let named = match root.kept(parent_of(path)) {
         // A folder of ours is the same wherever it is.
         Some(folder) => status::of_entry(folder, name_of(path), false),
@@ -189,7 +188,7 @@ mod tests {
     #[test]
     fn a_lock_on_a_file_that_lost_its_name_is_not_the_answer() {
         let (temp, root) = root();
-        let old = open(&root, "lock", LockKind::Exclusive).unwrap();
+        let (_file, old) = open(&root, "lock", LockKind::Exclusive).unwrap();
         assert!(is_at(&root, &old, "lock").unwrap());
         std::fs::rename(temp.path().join("lock"), temp.path().join("old")).unwrap();
         assert!(!is_at(&root, &old, "lock").unwrap());
@@ -209,7 +208,8 @@ mod tests {
             std::fs::rename(temp.path().join("new"), temp.path().join("lock")).unwrap();
             drop(held);
             let lock = waits.join().unwrap().unwrap().unwrap();
-            assert!(is_at(&root, &lock.file, "lock").unwrap());
+            let locked = status::of_handle(&lock.file, false).unwrap().stamp;
+            assert!(is_at(&root, &locked, "lock").unwrap());
         });
     }
 

@@ -21,7 +21,7 @@ use crate::beneath::Root;
 use crate::error::At;
 use crate::file::OsFile;
 use crate::{
-    Access, Entry, Facts, File, Fs, Listening, Lock, LockKind, Rename, Result, Stat, Time,
+    Access, Entry, Facts, File, Fs, Leasing, Listening, Lock, LockKind, Rename, Result, Stat, Time,
 };
 use crate::{direct, facts, listen, lock, open, status, unnamed};
 
@@ -92,24 +92,32 @@ impl Fs for OsFs {
     }
 
     fn open(&self, path: &str, access: Access) -> Result<Box<dyn File>> {
-        let file = match access {
-            Access::Read => {
-                self.file(path, open::ordinary(&self.root, path, OFlags::RDONLY).at("open", path)?)
-            }
-            Access::Write => {
-                self.file(path, open::ordinary(&self.root, path, OFlags::RDWR).at("open", path)?)
-            }
+        Ok(self.open_and_stat(path, access)?.0)
+    }
+
+    fn open_and_stat(&self, path: &str, access: Access) -> Result<(Box<dyn File>, Stat)> {
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
             // Linux appends whatever offset `pwrite` is given.
-            Access::Append => {
-                let flags = OFlags::RDWR | OFlags::APPEND;
-                self.file(path, open::ordinary(&self.root, path, flags).at("open", path)?)
-            }
+            Access::Append => OFlags::RDWR | OFlags::APPEND,
             Access::ReadDevice => {
-                let (fd, align) = direct::open(&self.root, path).at("open past the cache", path)?;
-                self.file(path, fd).direct(align)
+                let opened = direct::open(&self.root, path).at("open past the cache", path);
+                let (fd, stat, align) = opened?;
+                return Ok((Box::new(self.file(path, fd).direct(align)), stat));
             }
         };
-        Ok(Box::new(file))
+        let (fd, stat) = open::ordinary(&self.root, path, flags).at("open", path)?;
+        Ok((Box::new(self.file(path, fd)), stat))
+    }
+
+    fn open_and_lease(&self, path: &str) -> Result<Leasing> {
+        let fd = open::whatever(&self.root, path, OFlags::RDWR).at("open", path)?;
+        let file = self.file(path, fd);
+        // What is no ordinary file is granted none, and refused with the look.
+        let leased = file.lease();
+        let stat = file.look()?;
+        Ok(Leasing { file: Box::new(file), leased, stat })
     }
 
     fn create(&self, path: &str) -> Result<Box<dyn File>> {

@@ -1,13 +1,11 @@
-//! Calls that wait for the disk, several at a time.
+//! Calls to a file system, several at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::Fs;
-
-/// Does the same with each item, in as many threads as the file system has [use](Fs::threads) for, each with
-/// `worth_a_thread` items or more. The answers are in the order of the items.
+/// Does the same with each item, in at most so many threads, each with `worth_a_thread` items or more. The
+/// answers are in the order of the items.
 ///
 /// # Errors
 /// The first error that there was; then it was not done with all of them.
@@ -15,12 +13,12 @@ use crate::Fs;
 /// # Panics
 /// If `each` does.
 pub fn with_each<T: Send, R: Send, E: Send>(
-    fs: &dyn Fs,
+    most_threads: usize,
     worth_a_thread: usize,
     items: Vec<T>,
     each: impl Fn(T) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
-    let threads = fs.threads().min(items.len() / worth_a_thread.max(1));
+    let threads = most_threads.min(items.len() / worth_a_thread.max(1));
     if threads < 2 {
         return items.into_iter().map(each).collect();
     }
@@ -69,7 +67,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::OsFs;
+    use crate::{Fs, OsFs};
 
     #[test]
     fn the_answers_are_in_order_whoever_has_given_them() {
@@ -77,7 +75,8 @@ mod tests {
         assert!(fs.threads() > 1);
         for count in [0, 1, 7, 8, 1000] {
             let items: Vec<usize> = (0..count).collect();
-            let doubled = with_each(&fs, 4, items.clone(), |item| Ok::<_, ()>(2 * item)).unwrap();
+            let doubled =
+                with_each(fs.threads(), 4, items.clone(), |item| Ok::<_, ()>(2 * item)).unwrap();
             assert_eq!(doubled, items.iter().map(|item| 2 * item).collect::<Vec<_>>());
         }
     }
@@ -86,7 +85,7 @@ mod tests {
     fn an_error_ends_it() {
         let fs = OsFs::open(&std::env::temp_dir()).unwrap();
         let done = AtomicUsize::new(0);
-        let answer = with_each(&fs, 1, (0..100_000).collect(), |item| {
+        let answer = with_each(fs.threads(), 1, (0..100_000).collect(), |item| {
             done.fetch_add(1, Ordering::Relaxed);
             if item == 20 { Err("no") } else { Ok(()) }
         });

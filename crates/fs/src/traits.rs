@@ -24,7 +24,8 @@ pub trait Fs: Send + Sync + fmt::Debug {
         None
     }
 
-    /// How many threads may well wait for the disk at once; 1 where calls keep the order that they are made in.
+    /// How many threads may well wait for the disk at once, two for each processor at most; 1 where calls keep
+    /// the order that they are made in.
     fn threads(&self) -> usize {
         1
     }
@@ -41,6 +42,21 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Opens an existing file; never creates, and never waits: not for the other end of a pipe, and for
     /// another's [lease](File::lease) a few milliseconds at most.
     fn open(&self, path: &str, access: Access) -> Result<Box<dyn File>>;
+
+    /// The same, and how the file looks.
+    fn open_and_stat(&self, path: &str, access: Access) -> Result<(Box<dyn File>, Stat)> {
+        let file = self.open(path, access)?;
+        let stat = file.stat()?;
+        Ok((file, stat))
+    }
+
+    /// Opens an existing file for writing, tries to [lease](File::lease) it, and says how it looks then.
+    fn open_and_lease(&self, path: &str) -> Result<Leasing> {
+        let file = self.open(path, Access::Write)?;
+        let leased = file.lease();
+        let stat = file.stat()?;
+        Ok(Leasing { file, leased, stat })
+    }
 
     /// Creates an ordinary file, mode 0600, open for reading and writing. The name must be free.
     fn create(&self, path: &str) -> Result<Box<dyn File>>;
@@ -124,6 +140,12 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Mode, owner, extended attributes (ACLs are among them).
     fn attrs(&self) -> Result<Attrs>;
 
+    /// The same, of a file that was just [looked at](Self::stat).
+    fn attrs_beside(&self, stat: &Stat) -> Result<Attrs> {
+        let _ = stat;
+        self.attrs()
+    }
+
     /// Sets the attributes; those that stand already are not written again. Changes ctime.
     fn set_attrs(&self, attrs: &Attrs) -> Result<()>;
 
@@ -187,6 +209,17 @@ pub enum Access {
     /// For reading, and for writing at the end, wherever that is by then: the offset of a write
     /// means nothing, and no byte that somebody else adds at the same time is overwritten.
     Append,
+}
+
+/// A file that was opened to be had for oneself.
+#[derive(Debug)]
+pub struct Leasing {
+    /// The file, open for writing.
+    pub file: Box<dyn File>,
+    /// What its [lease](File::lease) has answered.
+    pub leased: Result<bool>,
+    /// How the file looks since then.
+    pub stat: Stat,
 }
 
 /// What to make durable.

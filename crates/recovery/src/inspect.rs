@@ -83,7 +83,7 @@ pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>
     let is_copy = state.as_ref().is_some_and(|reading| !reading.trusted_inode);
     let all: Vec<(&str, &Word)> = words.iter().collect();
     let looks = Counted::begin(tell, RecoveryStep::Look, all.len());
-    let inspected = with_each(fs, WORTH_A_THREAD, all.clone(), |(path, word)| {
+    let inspected = with_each(fs.threads(), WORTH_A_THREAD, all.clone(), |(path, word)| {
         let standing = match (failed, trusted) {
             (true, _) => Standing::Failed,
             (false, false) => Standing::Untrusted,

@@ -73,12 +73,16 @@ impl Run<'_> {
         report: &mut Report,
     ) -> Result<HashSet<String>, RecoveryError> {
         let verified = Counted::begin(self.tell, RecoveryStep::Verify, planned.len());
-        let doubtful =
-            with_each(self.fs, WORTH_A_THREAD, planned.iter().collect(), |planned: &Planned| {
+        let doubtful = with_each(
+            self.fs.threads(),
+            WORTH_A_THREAD,
+            planned.iter().collect(),
+            |planned: &Planned| {
                 let doubtful = self.doubtful(planned);
                 verified.one();
                 doubtful
-            })?;
+            },
+        )?;
         let mut rewritten = HashSet::new();
         for (path, seen) in doubtful.into_iter().flatten() {
             self.rewrite(&path, seen, report)?;
@@ -175,8 +179,11 @@ impl Run<'_> {
                 known.insert(path.to_owned(), after);
             }
         }
-        let looks =
-            with_each(self.fs, WORTH_A_THREAD, planned.iter().collect(), |planned: &Planned| {
+        let looks = with_each(
+            self.fs.threads(),
+            WORTH_A_THREAD,
+            planned.iter().collect(),
+            |planned: &Planned| {
                 match planned.row.action {
                     // What was only looked at is as it was, or somebody edits it.
                     Action::Keep | Action::Verify | Action::Adopt
@@ -186,7 +193,8 @@ impl Run<'_> {
                     }
                     _ => self.look_again(&planned.path),
                 }
-            })?;
+            },
+        )?;
         for (Planned { path, .. }, look) in planned.iter().zip(looks) {
             let holds = |(stamped, hash): (Stamped, _)| {
                 (Holds::whole(stamped.stamp.size, Some(hash)), stamped)
@@ -211,7 +219,9 @@ impl Run<'_> {
                 }
             }
         }
-        let spares = LazyCell::new(|| SpareWords::of(&self.inspection.scan));
+        let state = self.inspection.state.as_ref();
+        let published = state.map_or(0, |reading| reading.state.published.seq);
+        let spares = LazyCell::new(|| SpareWords::of(&self.inspection.scan, published));
         for entry in self.fs.list(STAGE)? {
             let Some(name) = entry.name.to_str() else { continue };
             let at = format!("{STAGE}/{name}");

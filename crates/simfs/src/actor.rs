@@ -315,7 +315,9 @@ impl File for SimFile {
         let class = Class::Write(self.id, offset, bytes.len());
         self.call("write", range(offset, bytes.len()), class, |system, twist| {
             self.must_write()?;
-            system.write(self.id, &bytes[..shortened(bytes.len(), twist)], offset)
+            let written = system.write(self.id, &bytes[..shortened(bytes.len(), twist)], offset)?;
+            system.take_set_id(self.id);
+            Ok(written)
         })
     }
 

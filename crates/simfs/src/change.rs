@@ -153,6 +153,14 @@ impl System {
 
     // Content
 
+    /// A write takes the bits by which a program runs with its owner's rights, or its group's.
+    pub(crate) fn take_set_id(&mut self, id: Id) {
+        let attrs = self.inode(id).meta.live.attrs();
+        if attrs.mode & 0o6000 != 0 {
+            self.set_attrs(id, &Attrs { mode: attrs.mode & !0o6000, ..attrs });
+        }
+    }
+
     /// Writes what there is room for; returns how much that was.
     pub(crate) fn write(&mut self, id: Id, bytes: &[u8], offset: u64) -> Answer<usize> {
         let mut len = bytes.len();

@@ -75,9 +75,8 @@
 //! failed sync loses all of the file's); a device that lies about syncs; write-back that fails before
 //! a sync and is told at the next one, but for the fault itself; writable mappings; reservations and
 //! quotas other than by [`Fault`] and [`SimFs::set_free_space`]; directories that may not be read,
-//! permission checks, ACLs that a new file inherits; leases (open handles are
-//! [counted](SimFs::open_count), which is what one asks for). A lock that is taken is never waited
-//! for: its patience passes at once.
+//! permission checks, ACLs that a new file inherits. A lock that is taken is never waited for: its
+//! patience passes at once.
 //!
 //! # Determinism
 //!

@@ -59,8 +59,9 @@ fn as_known(
     let Ok(len) = usize::try_from(known.len) else { return Ok(None) };
     let taken = fs.now();
     // What fails here says nothing yet: the document may be read from its word.
-    let Ok(file) = fs.open(path, Access::Read) else { return Ok(None) };
-    let Ok(Stat { stamp, .. }) = file.stat() else { return Ok(None) };
+    let Ok((file, Stat { stamp, .. })) = fs.open_and_stat(path, Access::Read) else {
+        return Ok(None);
+    };
     // Probably an edit: it need not be read twice.
     if stamp.size != known.len || known.stamp.is_some_and(|known| known.stamp != stamp) {
         return Ok(None);
@@ -271,8 +272,8 @@ fn open_known(fs: &dyn Fs, view: &View, path: &DocPath) -> Result<Option<LiveFil
         return Ok(None);
     }
     let taken = fs.now();
-    let Ok(file) = fs.open(path, Access::Read) else { return Ok(None) };
-    Ok(Some(LiveFile { stat: file.stat()?, file: file.into(), taken }))
+    let Ok((file, stat)) = fs.open_and_stat(path, Access::Read) else { return Ok(None) };
+    Ok(Some(LiveFile { file: file.into(), stat, taken }))
 }
 
 /// As [`open_at`]; `true` says that a publisher has just put another file there, and has not let it go yet.

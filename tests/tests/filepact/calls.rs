@@ -1,7 +1,11 @@
 //! How many calls a commit costs, counted at the seam: a regression shows without a clock.
 
+use std::time::Duration;
+
+use filepact::Error;
+use filepact_fs::{Fs, LockKind, Time};
 use filepact_simfs::SimFs;
-use filepact_tests::crash::{open, prepared};
+use filepact_tests::crash::{open, options, prepared};
 
 fn commit(sim: &SimFs, store: &filepact::Store, documents: usize, round: u8) -> Vec<String> {
     sim.record();
@@ -42,10 +46,37 @@ fn a_commit_of_any_number_of_small_documents_costs_one_sync() {
         }
         // Where a stamp is proof however fresh it is neither content nor attributes are looked at, and pins
         // are not looked for again.
-        let (once, each) = if exact { (14, 12) } else { (15, 20) };
+        let (once, each) = if exact { (11, 10) } else { (12, 18) };
         assert_eq!(calls.len(), once + each * documents, "{calls:#?}");
         assert_eq!(count(&calls, "list"), usize::from(!exact));
     }
+}
+
+/// The turnstile is for others who wait; most commits in a row do without.
+#[test]
+fn who_has_just_come_through_the_turnstile_takes_the_lock_alone_and_not_for_ever() {
+    let sim = prepared();
+    sim.set_step(Duration::from_micros(50));
+    let store = options().lock_timeout(Duration::ZERO).open_with(sim.actor()).expect("it opens");
+    let mut passed = Vec::new();
+    for round in 0..40 {
+        let calls = commit(&sim, &store, 1, round);
+        assert_eq!(count(&calls, "lock .filepact/lock"), 1);
+        passed.push(count(&calls, "lock .filepact/turn"));
+    }
+    assert_eq!(passed[0], 1);
+    let times = passed.iter().sum::<usize>();
+    assert!((2..20).contains(&times), "{passed:?}");
+    // A clock that is put back makes no row of it.
+    sim.set_clock(Time(1));
+    assert_eq!(count(&commit(&sim, &store, 1, 0), "lock .filepact/turn"), 1);
+    // Whoever has the lock is waited for.
+    let other = sim.actor();
+    let held = other.lock(".filepact/lock", LockKind::Exclusive, Duration::ZERO);
+    let refused = store.write("0.json", &1).expect_err("somebody has the lock");
+    assert!(matches!(refused, Error::Locked { .. }), "{refused:?}");
+    drop(held);
+    store.write("0.json", &1).expect("nobody has it any more");
 }
 
 /// And one that holds something else, or of which no hash says all, is read with all care.

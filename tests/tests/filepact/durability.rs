@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use filepact::{Durability, Options, RecoveryProgress, RecoveryStep, Store};
 use filepact_simfs::SimFs;
 use filepact_tests::crash::{documents, open, options, prepared};
-use filepact_tests::history::{self, INLINE_MAX, Tree, Txn, transactions};
+use filepact_tests::history::{self, INLINE_MAX, Tree, Txn, body, transactions};
 use filepact_tests::steps::Steps;
 
-use crate::support::{STRICT, after_power_cuts, dies, put, read, text};
+use crate::support::{STRICT, after_power_cuts, dies, put, read, spares, text};
 
 fn with(durability: Durability) -> Options {
     options().durability(durability)
@@ -58,6 +58,72 @@ fn files_are_whole_for_every_reader_right_after_a_power_cut() {
             }
         }
     }
+}
+
+/// Also where bodies are written over older versions: each is on the disk before it is the document.
+#[test]
+fn files_in_spares_are_whole_for_every_reader_right_after_a_power_cut() {
+    for names in [&["a.json"][..], &["a.json", "b.json", "new.json"]] {
+        let sim = prepared();
+        let store =
+            with(Durability::Files).inline_max(20_000).open_with(sim.actor()).expect("it opens");
+        let commit = |round: usize| {
+            let mut tx = store.begin().expect("the store is open");
+            for name in names {
+                tx.write_bytes(*name, body(name, round, 9_000 - round * 700))
+                    .expect("a valid path");
+            }
+            tx.commit().expect("nothing stands in the way");
+        };
+        (0..3).for_each(commit);
+        assert_eq!(spares(&sim).len(), names.len());
+        let before = documents(&sim);
+        sim.record();
+        commit(4);
+        let after = documents(&sim);
+        assert_eq!(count(&sim, "link "), 0, "all bodies go into spares");
+        for world in sim.world().power_cut(&STRICT, 256, 1).worlds {
+            assert_eq!(documents(&world), after);
+        }
+        for moment in sim.recorded() {
+            for world in moment.world.power_cut(&STRICT, 64, 2).worlds {
+                for (path, body) in documents(&world) {
+                    let is = [&before, &after].iter().any(|tree| tree.get(&path) == Some(&body));
+                    assert!(is, "before {}: {path} is torn", moment.call);
+                }
+                let opened = documents_after_opening(&world);
+                assert!(opened == before || opened == after, "before {}", moment.call);
+            }
+        }
+    }
+}
+
+/// More than may be open at once go into new files.
+#[test]
+fn files_of_a_large_group_are_not_all_open_at_once() {
+    let sim = prepared();
+    let most = Arc::new(AtomicUsize::new(0));
+    let (world, open) = (sim.clone(), Arc::clone(&most));
+    let steps = Steps::new(sim.actor(), move |_, op, _| {
+        if op == "sync_everything" {
+            let leased = spares(&world).iter().filter(|path| world.open_count(path) > 0).count();
+            open.fetch_max(leased, Ordering::SeqCst);
+        }
+    });
+    let store = with(Durability::Files).open_with(steps).expect("it opens");
+    for round in 0..4 {
+        let mut tx = store.begin().expect("the store is open");
+        for nth in 0..200 {
+            tx.write_bytes(format!("{nth}.json"), body("n", round, 40 + nth))
+                .expect("a valid path");
+        }
+        tx.commit().expect("nothing stands in the way");
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 64);
+}
+
+fn count(sim: &SimFs, op: &str) -> usize {
+    sim.call_log().iter().filter(|call| call.starts_with(op)).count()
 }
 
 /// A dead process's bodies were synced before its commit point, but the healer stages its own.

@@ -41,14 +41,10 @@ fn just_before(
 }
 
 /// A process whose sync of this path fails, and which dies before it can say so.
-fn dies_with_the_error_of(
-    sim: &SimFs,
-    options: Options,
-    op: &'static str,
-    path: &'static str,
-) -> Store {
+fn dies_with_the_error_of(sim: &SimFs, options: Options, op: &'static str, path: &str) -> Store {
+    let path = path.to_owned();
     let failed = AtomicBool::new(false);
-    fail(sim, op, path, errno::IO, false);
+    fail(sim, op, &path, errno::IO, false);
     dies(sim, options, move |called, on| {
         failed.load(Ordering::SeqCst) || {
             failed.store(called == op && on == path, Ordering::SeqCst);

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use filepact_fs::{Access, Fs, FsError, Kind};
 use filepact_journal::{Hash, Scan, Words};
 
-use super::UNFINISHED;
-use crate::versions::{is_version, is_whole_version};
+use crate::versions::{is_cut_short, is_version, is_whole_version};
 use crate::{Rescued, hash_file, rescue, spare_name_path, stage_body_path as in_stage};
 
 /// How often to look at a spare that its owner has for himself.
@@ -19,11 +18,13 @@ pub struct SpareWords {
     words: Words,
     /// The path of each document by its hash.
     paths: HashMap<String, String>,
+    /// Words behind this one may have been on their way into a spare when somebody died.
+    published: u64,
 }
 
 impl SpareWords {
-    /// What the groups of the journal say.
-    pub fn of(scan: &Scan) -> Self {
+    /// What the groups of the journal say, of which all up to *published* are at their paths.
+    pub fn of(scan: &Scan, published: u64) -> Self {
         let mut words = Words::default();
         for group in scan.groups.iter().filter(|group| group.last > scan.checkpoint) {
             words.apply(group);
@@ -31,7 +32,7 @@ impl SpareWords {
         words.clear_upto(scan.checkpoint);
         let hash = |path: &str| Hash::of(path.as_bytes()).to_string();
         let paths = words.iter().map(|(path, _)| (hash(path), path.to_owned())).collect();
-        Self { words, paths }
+        Self { words, paths, published }
     }
 
     /// Drops a spare, if it is ours, else rescues it: somebody has saved it late, or an exchange that
@@ -57,13 +58,14 @@ impl SpareWords {
         let Some(stat) = fs.stat(&at)? else { return Ok(None) };
         let path = spare_name_path(name).and_then(|hash| self.paths.get(hash));
         let word = path.and_then(|path| self.words.get(path));
-        let is_ours = stat.kind == Kind::File
-            && (stat.mode & UNFINISHED != 0
-                || match word {
-                    Some(word) if torn => is_version(fs, &at, (&stat, hash_at(fs, &at)?), word)?,
-                    Some(word) => is_whole_version((&stat, hash_at(fs, &at)?), word),
-                    None => false,
-                });
+        let is_ours = match word.filter(|_| stat.kind == Kind::File) {
+            Some(word) if torn => is_version(fs, &at, (&stat, hash_at(fs, &at)?), word)?,
+            Some(word) => {
+                is_whole_version((&stat, hash_at(fs, &at)?), word)
+                    || word.seq > self.published && is_cut_short(fs, &at, word)?
+            }
+            None => false,
+        };
         if is_ours {
             return fs.unlink(&at).map(|()| None);
         }

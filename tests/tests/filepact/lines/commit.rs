@@ -1,6 +1,7 @@
 //! C1 to C9.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use filepact::{Durability, Error, Store, Version};
@@ -11,7 +12,7 @@ use filepact_tests::meanwhile::Meanwhile;
 use filepact_tests::steps::Steps;
 
 use crate::lines::{dies_with_the_error_of, in_one_turn, just_before, patient};
-use crate::support::{after_power_cuts, fail, mtime, put, read, set_mtime, staged};
+use crate::support::{after_power_cuts, dies, fail, mtime, put, read, set_mtime, staged};
 
 #[test]
 fn an_edit_that_changes_while_it_is_adopted_is_a_conflict() {
@@ -103,9 +104,35 @@ fn who_dies_with_the_error_of_a_sync_leaves_word_of_it() {
     let sim = prepared();
     let files = options().durability(Durability::Files);
     sim.mkdir("deep");
-    let store = dies_with_the_error_of(&sim, files, "sync_dir", "deep");
+    let store = dies_with_the_error_of(&sim, files.clone(), "sync_dir", "deep");
     store.write("deep/a.json", &1).expect_err("it is dead");
     assert!(open(&sim).recovery_report().failed, "names");
+
+    // Bodies in spares, one and several.
+    for names in [&["a.json"][..], &["a.json", "b.json"]] {
+        let sim = prepared();
+        let (last, failed) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+        let (is_last, world) = (Arc::clone(&last), sim.clone());
+        let store = dies(&sim, files.clone(), move |op, on| {
+            failed.load(Ordering::SeqCst) || {
+                let is_it = op == "sync_everything" || op == "sync" && on.contains("/spare-");
+                if is_it && is_last.load(Ordering::SeqCst) {
+                    fail(&world, op, "", errno::IO, false);
+                    failed.store(true, Ordering::SeqCst);
+                }
+                false
+            }
+        });
+        for round in 0..4 {
+            last.store(round == 3, Ordering::SeqCst);
+            let mut tx = store.begin().expect("the store is open");
+            for name in names {
+                tx.write_bytes(*name, body(name, round, 700)).expect("a valid path");
+            }
+            assert_eq!(tx.commit().is_err(), round == 3);
+        }
+        assert!(open(&sim).recovery_report().failed, "{names:?}");
+    }
 }
 
 #[test]
@@ -217,9 +244,8 @@ fn after_a_group_of_unknown_outcome_nobody_commits() {
             let at = When::Matching { op, path_contains: "journal/".into(), nth };
             sim.fault(Fault { at, kind, sticky: false });
         }
-        // The first looks at the tail, once a turn; a checkpoint has two.
-        let nth = if checkpoint { 3 } else { 2 };
-        let steps_read = When::Matching { op: "read", path_contains: "journal/".into(), nth };
+        // Who had the turn last does not look at the tail before it writes.
+        let steps_read = When::Matching { op: "read", path_contains: "journal/".into(), nth: 1 };
         sim.fault(Fault { at: steps_read, kind: FaultKind::Error(errno::IO), sticky: true });
         let said = match checkpoint {
             true => a.checkpoint(),
