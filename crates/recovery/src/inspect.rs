@@ -8,7 +8,9 @@ use filepact_commit::{
     Live, Mark, Opened, Stamped, are_there, hash_part, is_before_own, is_earlier, is_torn,
     look_past_links, open_past_links, stage_body_path,
 };
-use filepact_fs::{Access, DocPath, File, Fs, FsError, Kind, Stat, Time, parent_of, with_each};
+use filepact_fs::{
+    Access, DocPath, File, Fs, FsError, Kind, Stamp, Stat, Time, parent_of, read_full, with_each,
+};
 use filepact_journal::{
     Added, Append, Base, Body, Change, Hash, Put, Reading, RecordKind, Scan, Segment, StateFile,
     Was, Word, Words, load, scan,
@@ -19,6 +21,9 @@ use crate::{BodyAt, Facts, OnDisk, RecoveryError, RecoveryProgress, RecoveryStep
 
 /// How many documents to look at for each thread.
 pub(crate) const WORTH_A_THREAD: usize = 8;
+
+/// How much of two files is compared at once, in bytes.
+const PIECE: usize = 64 * 1024;
 
 /// Everything that recovery decides from.
 #[derive(Debug)]
@@ -232,6 +237,36 @@ pub(crate) fn is_old_name(
         }
     }
     Ok(false)
+}
+
+/// Whether what lies at `at` is the document as it was before a recovery wrote it anew, or what a power cut has
+/// left of that: the copy got its time, and before that it had the one of its commit, `time`.
+pub(crate) fn is_before_rewrite(
+    fs: &dyn Fs,
+    (path, time): (&str, Time),
+    (at, found): (&str, &Stat),
+) -> Result<bool, FsError> {
+    let Opened::Document(copy) = open_past_links(fs, path)? else { return Ok(false) };
+    let Stamp { size, mtime, .. } = copy.stat()?.stamp;
+    let is_its_time = found.stamp.mtime == mtime || found.stamp.mtime == time;
+    if found.kind != Kind::File || !is_its_time || found.stamp.size > size {
+        return Ok(false);
+    }
+    let file = fs.open(at, Access::Read)?;
+    let (mut ours, mut left) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut offset = 0;
+    loop {
+        let read = read_full(&*file, &mut left, offset)?;
+        let copied = read_full(&*copy, &mut ours, offset)?;
+        let mut pairs = left[..read].iter().zip(&ours[..copied]);
+        if copied < read || !pairs.all(|(left, ours)| *left == 0 || left == ours) {
+            return Ok(false);
+        }
+        if read < PIECE {
+            return Ok(true);
+        }
+        offset += PIECE as u64;
+    }
 }
 
 /// The journal knows paths as strings only; what it says is checked before any of it is believed.

@@ -12,7 +12,7 @@ use filepact_commit::{
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat, with_each};
 use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
-use crate::inspect::{Inspected, WORTH_A_THREAD, is_old_name};
+use crate::inspect::{Inspected, WORTH_A_THREAD, is_before_rewrite, is_old_name};
 use crate::progress::{Counted, Tell};
 use crate::{
     Action, BodyAt, Displace, Inspection, Planned, RecoveryError, RecoveryProgress, RecoveryStep,
@@ -254,7 +254,9 @@ impl Run<'_> {
                     None => false,
                 };
                 let words = &self.inspection.words;
-                Ok(is_earlier || is_old_name(self.fs, words, path, (&at, stat))?)
+                Ok(is_earlier
+                    || is_old_name(self.fs, words, path, (&at, stat))?
+                    || is_before_rewrite(self.fs, (path, time), (&at, stat))?)
             };
             match settle_leftover(self.fs, &at, swap, hash, is_ours)? {
                 None => report.swept += 1,

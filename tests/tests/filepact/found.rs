@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filepact::{Durability, Error};
-use filepact_fs::{Access, Fs, Time};
+use filepact_fs::{Access, Fs, Rename, Time};
 use filepact_simfs::{Damage, Fault, FaultKind, SimFs, When, errno};
 use filepact_tests::crash::{open, options, prepared};
-use filepact_tests::history::INLINE_MAX;
+use filepact_tests::history::{INLINE_MAX, body};
 use filepact_tests::steps::Steps;
 
 use crate::support::{

@@ -308,3 +308,38 @@ fn a_name_that_a_power_cut_brings_back_of_a_document_that_was_added_to_since_is_
     }
     assert!(brought_back > 0, "no outcome shows it: the test proves nothing");
 }
+
+/// A recovery had added what was missing, wrote the document anew, since the device did not show it, and died
+/// before it let go what the copy had displaced. A power cut took the addition from that, or a part of it.
+#[test]
+fn what_a_recovery_wrote_anew_and_a_power_cut_has_torn_is_nobodys_edit() {
+    let line = "and more\n".repeat(200);
+    for (left, own_time, is_ours) in [
+        (body("log", 1, 6_300), true, true),
+        ([&body("log", 1, 6_300)[..], &line.as_bytes()[..700], &[0; 700]].concat(), true, true),
+        (body("log", 1, 6_300), false, true),
+        ([&body("log", 1, 6_300)[..], b"mine"].concat(), true, false),
+    ] {
+        let sim = prepared();
+        sim.write("log", &body("log", 1, 6_300));
+        sim.write_back("log");
+        sim.advance(Duration::from_secs(61));
+        let store = open(&sim);
+        let mut tx = store.begin().expect("the store is open");
+        tx.append("log", &line).expect("a valid path");
+        let txn = tx.commit().expect("nothing stands in the way").txn;
+        let (time, whole) = (mtime(&sim, "log"), sim.read("log").expect("it is there"));
+        drop(store);
+        let at = format!(".filepact/stage/{}.{}.{}.1", txn - 1, time.0, "0".repeat(32));
+        sim.actor().rename("log", &at, Rename::Replace).expect("it is there");
+        sim.write(&at, &left);
+        set_mtime(&sim, &at, time);
+        sim.write("log", &whole);
+        set_mtime(&sim, "log", if own_time { time } else { Time(time.0 + 1) });
+        distrust(&sim);
+        let store = open(&sim);
+        let report = store.recovery_report();
+        assert_eq!(report.rescued.is_empty(), is_ours, "{report:?}");
+        assert_eq!(sim.read("log"), Some(whole));
+    }
+}
