@@ -162,13 +162,15 @@ impl<J, A> Lead<J, A> {
 
     /// Answers whom it has taken.
     pub(crate) fn answer(&mut self, answers: impl IntoIterator<Item = (Ticket, A)>) {
+        let mut answered = Vec::new();
         let mut line = self.queue.line();
         for (ticket, answer) in answers {
             line.answers.insert(ticket, Some(answer));
-            if let Some(woken) = self.taken.remove(&ticket) {
-                woken.notify_one();
-            }
+            answered.extend(self.taken.remove(&ticket));
         }
+        // Or they would wake only to wait for the line's own lock.
+        drop(line);
+        answered.iter().for_each(|woken| woken.notify_one());
     }
 
     /// The answer to the leader's own job.
