@@ -92,6 +92,11 @@ fn is_at(root: &Root, held: &Stamp, path: &str) -> io::Result<bool> {
 /// as much as a commit. A wait that takes longer costs no more processor time than this.
 const SHORT_TRY: Duration = Duration::from_millis(1);
 
+/// How long of that it does nothing else, and how long it rests between two tries afterwards: others need the
+/// processor, and perhaps who has the lock.
+const BUSY_TRY: Duration = Duration::from_micros(30);
+const REST: Duration = Duration::from_micros(20);
+
 fn wait(file: File, kind: LockKind, patience: Duration) -> io::Result<Option<OsLock>> {
     let start = Instant::now();
     loop {
@@ -112,7 +117,10 @@ fn wait(file: File, kind: LockKind, patience: Duration) -> io::Result<Option<OsL
         if waited >= SHORT_TRY {
             return wait_in_line(file, kind, patience - waited);
         }
-        thread::yield_now();
+        match waited < BUSY_TRY {
+            true => thread::yield_now(),
+            false => thread::sleep(REST),
+        }
     }
 }
 
