@@ -32,7 +32,7 @@ impl Turn {
 pub(crate) struct Passed(AtomicI64);
 
 /// How long, in nanoseconds: some commits.
-const PASS: i64 = 5_000_000;
+const PASS: i64 = 2_000_000;
 
 impl Passed {
     pub(crate) fn never() -> Self {
