@@ -56,7 +56,7 @@ fn a_commit_of_any_number_of_small_documents_costs_one_sync() {
 #[test]
 fn who_has_just_come_through_the_turnstile_takes_the_lock_alone_and_not_for_ever() {
     let sim = prepared();
-    sim.set_step(Duration::from_micros(50));
+    sim.set_step(Duration::from_micros(20));
     let store = options().lock_timeout(Duration::ZERO).open_with(sim.actor()).expect("it opens");
     let mut passed = Vec::new();
     for round in 0..40 {
