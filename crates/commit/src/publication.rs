@@ -102,6 +102,7 @@ impl Publication {
         &mut self,
         durability: Durability,
         publisher: &Publisher<'_>,
+        mut displaced: impl FnMut(u64, Rescued),
     ) -> Result<(), (String, FsError)> {
         if durability != Durability::Files {
             return Ok(());
@@ -110,8 +111,9 @@ impl Publication {
         for publish in &mut self.others {
             if let Step::Refill(refill) = &publish.step {
                 let refilled = publisher.refill(&publish.path, publish.txn, refill.clone());
-                publish.step =
-                    Step::Refilled(refilled.map_err(|error| (publish.path.clone(), error))?);
+                let mut refilled = refilled.map_err(|error| (publish.path.clone(), error))?;
+                refilled.rescued.take().into_iter().for_each(|edit| displaced(publish.txn, edit));
+                publish.step = Step::Refilled(refilled);
                 last = Some(publish.path.clone());
             }
         }
@@ -148,7 +150,7 @@ impl Publication {
             let published = imaged.and_then(|()| publish.run(publisher, &mut tell));
             published.map_err(|error| (path, error))
         };
-        // Nothing here waits for the disk: more threads than processors would be in each other's way.
+        // Hardly anything here waits for the disk: more threads than processors would be in each other's way.
         let threads = publisher.fs.threads().div_ceil(2);
         // Removals first: a document may give way to a directory of the same name.
         self.removes.into_iter().try_for_each(publish)?;

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use filepact_fs::{Attrs, Fs, FsError, Rename};
 
 use crate::publish::{Displaced, Settled, Swap};
-use crate::spares::{Refill, Refilled, Spare, Spares, Taken, is_open, outlive_a_write};
-use crate::stage::{owner, stage_bytes};
+use crate::spares::{Refill, Refilled, Spare, Spares, Taken, are_kept, is_open};
+use crate::stage::stage_bytes;
 use crate::{Dress, Rescued, StageNames, Staged, Stamped, View, rescue, spare_name_path};
 
 /// What publishing works with. Several threads may, each at documents of its own.
@@ -122,10 +122,10 @@ impl<'a> Publisher<'a> {
         let Gone { at, by, recycles, attrs } = gone;
         match displaced.look(self.fs, at, swap, by)? {
             Settled::Ours(stat) => {
-                let attrs = attrs.filter(|attrs| {
-                    owner(&stat) == (attrs.mode, attrs.uid, attrs.gid) && outlive_a_write(attrs)
-                });
-                let gone = Spare { at: at.to_owned(), stat, attrs: attrs.cloned() };
+                // Another inode may hold the same, and has nothing else of the document that was validated.
+                let is_it = swap.was.is_some_and(|was| was.ino == stat.stamp.ino);
+                let (recycles, attrs) = (recycles && is_it, attrs.filter(|_| is_it).cloned());
+                let gone = Spare { at: at.to_owned(), stat, attrs };
                 self.keep((swap.path, swap.txn), gone, recycles)?.into_iter().for_each(tell);
             }
             Settled::Rescued(edit) => tell(edit),
@@ -165,6 +165,7 @@ impl<'a> Publisher<'a> {
                 (name, now)
             }
         };
+        let attrs = attrs.filter(|attrs| are_kept(attrs, &stat));
         let spare = Spare { at, stat, attrs };
         let mut stage = self.stage();
         if recycles {

@@ -308,10 +308,14 @@ impl Spare {
     }
 }
 
-/// Whether the system leaves all of them as they are when the file is written: it takes away what would let
-/// somebody else's bytes run with its owner's rights.
-pub(crate) fn outlive_a_write(attrs: &Attrs) -> bool {
-    attrs.mode & 0o6000 == 0 && attrs.xattrs.iter().all(|(name, _)| name != "security.capability")
+/// Whether a spare that looks like this has these attributes, and has them until the next look under a lease:
+/// who changes some of them moves its stamp, and a write leaves them as they are. A write takes away what would
+/// let somebody else's bytes run with the owner's rights.
+pub(crate) fn are_kept(attrs: &Attrs, stat: &Stat) -> bool {
+    owner(stat) == (attrs.mode, attrs.uid, attrs.gid)
+        && stat.stamp.exact
+        && attrs.mode & 0o6000 == 0
+        && attrs.xattrs.iter().all(|(name, _)| name != "security.capability")
 }
 
 /// Whether somebody has a version open that is displaced.

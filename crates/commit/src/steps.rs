@@ -173,11 +173,12 @@ impl Writer {
         let published = pins.and_then(|pins| {
             let Inner { spares, names, .. } = &mut *inner;
             let publisher = Publisher::new(fs, &self.view, spares, names);
-            publication.fill_spares(durability, &publisher)?;
-            publication.run(pins, &publisher, |txn, edit| {
+            let mut tell = |txn, edit| {
                 self.counters.rescue(&edit);
                 rescued.push((txn, edit));
-            })
+            };
+            publication.fill_spares(durability, &publisher, &mut tell)?;
+            publication.run(pins, &publisher, &mut tell)
         });
         let published = published.and_then(|()| self.sync_published(&words));
         published.map_err(|(path, source)| CommitError::Unpublished {
@@ -197,7 +198,7 @@ impl Writer {
     }
 
     /// With `Files` the names are durable before the commit is acknowledged, and what was added to
-    /// documents in place. The bodies of all others are since C5.
+    /// documents in place. The bodies of all others are since C5, or since the spares were filled.
     fn sync_published(&self, words: &Words) -> Result<(), (String, FsError)> {
         if self.limits.durability != Durability::Files {
             return Ok(());

@@ -67,8 +67,8 @@ pub(crate) fn take_lock(
         deadline
             .map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()))
     };
-    // Who lets the writer lock go and wants it again waits here, behind whoever waits for the lock:
-    // so nobody starves.
+    // Who lets the writer lock go and wants it again waits here after that while, behind whoever waits for the
+    // lock: so nobody starves.
     let free = fs.lock(TURN, LockKind::Exclusive, Duration::ZERO)?;
     if free.is_some()
         && let Some(lock) = fs.lock(LOCK, LockKind::Exclusive, Duration::ZERO)?

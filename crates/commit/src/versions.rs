@@ -1,6 +1,6 @@
 //! Is it a version of ours, or what a power cut has made of some?
 
-use filepact_fs::{Access, File, Fs, FsError, Stat, read_to_end};
+use filepact_fs::{Access, File, Fs, FsError, Stamp, Stat, read_to_end};
 use filepact_journal::{Body, Hash, Hasher, Said, Was, Word};
 
 use crate::is_torn;
@@ -47,10 +47,18 @@ pub(crate) fn is_whole_version((stat, hash): (&Stat, Hash), word: &Word) -> bool
 /// Whether this is an earlier version, over which as much of the word's own body was written as a process got
 /// done before it died.
 ///
-/// Only where the word was on its way when somebody may have died: else it may be an edit that puts a part of
-/// an older version back.
-pub(crate) fn is_cut_short(fs: &dyn Fs, at: &str, word: &Word) -> Result<bool, FsError> {
-    let Some(body) = bytes_of(&word.said) else { return Ok(false) };
+/// Only where the word was on its way when somebody may have died, and not of what was plainly saved before its
+/// commit: that may be an edit which puts a part of an older version back.
+pub(crate) fn is_cut_short(
+    fs: &dyn Fs,
+    at: &str,
+    stat: &Stat,
+    word: &Word,
+) -> Result<bool, FsError> {
+    let saved = Stamp { ctime: stat.stamp.mtime, ..stat.stamp };
+    let Some(body) = bytes_of(&word.said).filter(|_| !saved.is_settled(word.time)) else {
+        return Ok(false);
+    };
     let earlier: Vec<_> = word.earlier.iter().filter_map(bytes_of).collect();
     let longest = earlier.iter().map(Vec::len).max().unwrap_or_default().max(body.len());
     let file = fs.open(at, Access::Read)?;

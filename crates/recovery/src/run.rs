@@ -256,7 +256,8 @@ impl Run<'_> {
                 let words = &self.inspection.words;
                 Ok(is_earlier
                     || is_old_name(self.fs, words, path, (&at, stat))?
-                    || is_before_rewrite(self.fs, (path, time), (&at, stat))?)
+                    || !self.inspection.trusted
+                        && is_before_rewrite(self.fs, (path, time), (&at, stat))?)
             };
             match settle_leftover(self.fs, &at, swap, hash, is_ours)? {
                 None => report.swept += 1,

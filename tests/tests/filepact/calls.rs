@@ -46,7 +46,7 @@ fn a_commit_of_any_number_of_small_documents_costs_one_sync() {
         }
         // Where a stamp is proof however fresh it is neither content nor attributes are looked at, and pins
         // are not looked for again.
-        let (once, each) = if exact { (11, 10) } else { (12, 18) };
+        let (once, each) = if exact { (11, 10) } else { (12, 19) };
         assert_eq!(calls.len(), once + each * documents, "{calls:#?}");
         assert_eq!(count(&calls, "list"), usize::from(!exact));
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use filepact::{Error, Store};
-use filepact_fs::{Access, File, Fs, write_all};
+use filepact_fs::{Access, Attrs, File, Fs, Rename, write_all};
 use filepact_simfs::{Actor, SimFs, errno};
 use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::history::body;
@@ -370,6 +370,64 @@ fn what_is_saved_late_is_rescued_although_it_looks_like_half_of_ours() {
             store.checkpoint().expect("nothing fails here");
             assert_eq!(rescued(&sim), [edit]);
         }
+    }
+}
+
+/// The same where the one that might have been half written was about to be, and its writer died.
+#[test]
+fn what_was_saved_before_the_commit_is_not_half_of_its_body() {
+    let sim = prepared();
+    let store = open(&sim);
+    let bodies: Vec<_> = (0..5).map(|round| body("a", round, 700)).collect();
+    bodies[..3].iter().for_each(|body| put(&store, "a.json", body));
+    let (_editor, file) = editor(&sim, "a.json");
+    put(&store, "a.json", &bodies[3]);
+    let edit = [&bodies[4][..300], &bodies[1][300..]].concat();
+    save(&*file, &edit);
+    drop(file);
+    sim.advance(Duration::from_secs(1));
+    sim.record();
+    put(&store, "a.json", &bodies[4]);
+    let edit = String::from_utf8(edit).expect("text");
+    assert_eq!(rescued(&sim), [&*edit]);
+    for moment in sim.recorded() {
+        let world = moment.world.process_death();
+        drop(open(&world));
+        assert_eq!(rescued(&world), [&*edit], "died before {}", moment.call);
+    }
+}
+
+/// A program has saved the document anew, as it was, while it was committed: that file is not filepact's, and
+/// has other attributes.
+#[test]
+fn another_inode_of_the_same_content_is_no_spare() {
+    let sim = prepared();
+    sim.set_exact_times(true);
+    let (world, armed) = (sim.clone(), Arc::new(Mutex::new(false)));
+    let now = Arc::clone(&armed);
+    let steps = Steps::new(sim.actor(), move |_, op, path| {
+        if op == "sync"
+            && path.contains("/journal/")
+            && std::mem::take(&mut *now.lock().expect("no test has failed"))
+        {
+            let same = world.read("a.json").expect("it is there");
+            world.write("copy", &same);
+            world.actor().rename("copy", "a.json", Rename::Replace).expect("nothing fails here");
+        }
+    });
+    let store = options().open_with(steps).expect("it opens");
+    (0..3).for_each(|round| put(&store, "a.json", format!("our {round}.").as_bytes()));
+    let attrs = || sim.actor().open("a.json", Access::Read).expect("there").attrs().expect("read");
+    let colour = vec![("user.colour".into(), b"red".to_vec())];
+    let coloured = Attrs { xattrs: colour, ..attrs() };
+    let document = sim.actor().open("a.json", Access::Read).expect("it is there");
+    document.set_attrs(&coloured).expect("nothing fails here");
+    drop(document);
+    (3..6).for_each(|round| put(&store, "a.json", format!("our {round}.").as_bytes()));
+    *armed.lock().expect("no test has failed") = true;
+    for round in 6..10 {
+        put(&store, "a.json", format!("our {round}.").as_bytes());
+        assert_eq!(attrs(), coloured, "round {round}");
     }
 }
 

@@ -59,10 +59,13 @@ impl SpareWords {
         let path = spare_name_path(name).and_then(|hash| self.paths.get(hash));
         let word = path.and_then(|path| self.words.get(path));
         let is_ours = match word.filter(|_| stat.kind == Kind::File) {
-            Some(word) if torn => is_version(fs, &at, (&stat, hash_at(fs, &at)?), word)?,
             Some(word) => {
-                is_whole_version((&stat, hash_at(fs, &at)?), word)
-                    || word.seq > self.published && is_cut_short(fs, &at, word)?
+                let found = (&stat, hash_at(fs, &at)?);
+                let is_version = match torn {
+                    true => is_version(fs, &at, found, word)?,
+                    false => is_whole_version(found, word),
+                };
+                is_version || word.seq > self.published && is_cut_short(fs, &at, &stat, word)?
             }
             None => false,
         };
