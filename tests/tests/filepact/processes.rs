@@ -277,9 +277,11 @@ fn who_was_idle_reads_one_moment_although_the_journal_is_gone() {
     let sim = prepared();
     let idle = open(&sim);
     let mut begun = idle.begin().expect("the store is open");
+    let mut reads = idle.begin().expect("the store is open");
     let busy = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
     write_both(&busy, "v2");
     (1..5).for_each(|byte| round(&busy, byte));
+    assert_eq!(reads.read_bytes("a.json").expect("as of now").as_deref(), Some(&b"v2"[..]));
     assert!(busy.log().expect("it can be read").iter().all(|txn| txn.changes[0].path == "large"));
     assert!(begun.list("").expect("all as of now").iter().any(|path| &**path == "large"));
     for path in ["a.json", "b.json"] {

@@ -214,9 +214,20 @@ impl Play {
         commit: impl FnOnce(&Store) -> Result<(), Error>,
     ) -> Said {
         let stopped = self.is_stopped(who);
+        let result = commit(&self.store(who));
+        self.changed(who, changes, stopped, result)
+    }
+
+    /// The same, of what was said already; `stopped` is of the time before.
+    pub(crate) fn changed(
+        &mut self,
+        who: usize,
+        changes: &[(String, Change)],
+        stopped: bool,
+        result: Result<(), Error>,
+    ) -> Said {
         let paths: Vec<&String> = changes.iter().map(|(path, _)| path).collect();
         let what = format!("process {who} changes {paths:?}");
-        let result = commit(&self.store(who));
         self.processes[who].unknown |= matches!(result, Err(Error::CommitUnknown { .. }));
         self.note(&what, result);
         let said = self.said.last().expect("noted above").0;
