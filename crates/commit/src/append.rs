@@ -172,6 +172,11 @@ fn put_in_place(
     Ok(())
 }
 
+/// Whether the file can be what a power cut has left of one with the first `len` bytes of `copy`.
+pub fn is_torn_from(file: &dyn File, copy: Box<dyn File>, len: u64) -> Result<bool, FsError> {
+    Bytes::File(copy).may_stand_at(file, 0, len)
+}
+
 /// Whether the file can be what a power cut has left of a version of ours: each byte that was not
 /// durable is ours, or zero, or not there.
 pub fn is_torn(fs: &dyn Fs, file: &dyn File, said: &Said) -> Result<bool, FsError> {

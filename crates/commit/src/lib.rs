@@ -73,7 +73,7 @@ mod versions;
 mod view;
 mod writer;
 
-pub use append::{are_there, finish, is_torn};
+pub use append::{are_there, finish, is_torn, is_torn_from};
 pub use blank::WantedBlank;
 pub use counters::{Counters, Counts};
 pub use durable::{sync_documents, sync_names};

@@ -76,7 +76,8 @@ impl Mark {
     }
 }
 
-/// The marks, open to be looked at before every group.
+/// The marks, open to be looked at before every group: nothing of ours puts another file in their place while a
+/// store is open, and a copy of an unlocked descriptor in a child of fork holds nobody up.
 #[derive(Debug)]
 pub(crate) struct Marks(Box<dyn File>);
 

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use filepact_commit::{
     Live, Mark, Opened, Stamped, are_there, hash_part, is_before_own, is_earlier, is_torn,
-    look_past_links, open_past_links, stage_body_path,
+    is_torn_from, look_past_links, open_past_links, stage_body_path,
 };
 use filepact_fs::{
-    Access, DocPath, File, Fs, FsError, Kind, Stamp, Stat, Time, parent_of, read_full, with_each,
+    Access, DocPath, File, Fs, FsError, Kind, Stamp, Stat, Time, parent_of, with_each,
 };
 use filepact_journal::{
     Added, Append, Base, Body, Change, Hash, Put, Reading, RecordKind, Scan, Segment, StateFile,
@@ -21,9 +21,6 @@ use crate::{BodyAt, Facts, OnDisk, RecoveryError, RecoveryProgress, RecoveryStep
 
 /// How many documents to look at for each thread.
 pub(crate) const WORTH_A_THREAD: usize = 8;
-
-/// How much of two files is compared at once, in bytes.
-const PIECE: usize = 64 * 1024;
 
 /// Everything that recovery decides from.
 #[derive(Debug)]
@@ -252,21 +249,7 @@ pub(crate) fn is_before_rewrite(
     if found.kind != Kind::File || !is_its_time || found.stamp.size > size {
         return Ok(false);
     }
-    let file = fs.open(at, Access::Read)?;
-    let (mut ours, mut left) = (vec![0; PIECE], vec![0; PIECE]);
-    let mut offset = 0;
-    loop {
-        let read = read_full(&*file, &mut left, offset)?;
-        let copied = read_full(&*copy, &mut ours, offset)?;
-        let mut pairs = left[..read].iter().zip(&ours[..copied]);
-        if copied < read || !pairs.all(|(left, ours)| *left == 0 || left == ours) {
-            return Ok(false);
-        }
-        if read < PIECE {
-            return Ok(true);
-        }
-        offset += PIECE as u64;
-    }
+    is_torn_from(&*fs.open(at, Access::Read)?, copy, size)
 }
 
 /// The journal knows paths as strings only; what it says is checked before any of it is believed.

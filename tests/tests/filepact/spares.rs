@@ -348,47 +348,38 @@ fn half_of_a_shorter_or_longer_body_is_nobodys_edit() {
     }
 }
 
-/// An edit that puts a part of an older version back, saved where the older version lies by now.
+/// A store that has put four versions, and an edit that was saved late, where an older one lies by
+/// now: the beginning of this version, and the rest of the second.
+fn saved_late(begins: usize) -> (SimFs, Store, String) {
+    let sim = prepared();
+    let store = open(&sim);
+    let version = |round| body("a", round, 700);
+    (0..3).for_each(|round| put(&store, "a.json", &version(round)));
+    let (_editor, file) = editor(&sim, "a.json");
+    put(&store, "a.json", &version(3));
+    let edit = [&version(begins)[..300], &version(1)[300..]].concat();
+    save(&*file, &edit);
+    drop(file);
+    (sim, store, String::from_utf8(edit).expect("text"))
+}
+
 #[test]
 fn what_is_saved_late_is_rescued_although_it_looks_like_half_of_ours() {
-    for dies in [false, true] {
-        let sim = prepared();
-        let store = open(&sim);
-        let bodies: Vec<_> = (0..4).map(|round| body("a", round, 700)).collect();
-        bodies[..3].iter().for_each(|body| put(&store, "a.json", body));
-        let (_editor, file) = editor(&sim, "a.json");
-        put(&store, "a.json", &bodies[3]);
-        let edit = [&bodies[3][..300], &bodies[1][300..]].concat();
-        save(&*file, &edit);
-        drop(file);
-        let edit = String::from_utf8(edit).expect("text");
-        if dies {
-            let world = sim.world().process_death();
-            drop(open(&world));
-            assert_eq!(rescued(&world), [edit]);
-        } else {
-            store.checkpoint().expect("nothing fails here");
-            assert_eq!(rescued(&sim), [edit]);
-        }
-    }
+    let (sim, store, edit) = saved_late(3);
+    let world = sim.world().process_death();
+    drop(open(&world));
+    assert_eq!(rescued(&world), [&*edit]);
+    store.checkpoint().expect("nothing fails here");
+    assert_eq!(rescued(&sim), [edit]);
 }
 
 /// The same where the one that might have been half written was about to be, and its writer died.
 #[test]
 fn what_was_saved_before_the_commit_is_not_half_of_its_body() {
-    let sim = prepared();
-    let store = open(&sim);
-    let bodies: Vec<_> = (0..5).map(|round| body("a", round, 700)).collect();
-    bodies[..3].iter().for_each(|body| put(&store, "a.json", body));
-    let (_editor, file) = editor(&sim, "a.json");
-    put(&store, "a.json", &bodies[3]);
-    let edit = [&bodies[4][..300], &bodies[1][300..]].concat();
-    save(&*file, &edit);
-    drop(file);
+    let (sim, store, edit) = saved_late(4);
     sim.advance(Duration::from_secs(1));
     sim.record();
-    put(&store, "a.json", &bodies[4]);
-    let edit = String::from_utf8(edit).expect("text");
+    put(&store, "a.json", &body("a", 4, 700));
     assert_eq!(rescued(&sim), [&*edit]);
     for moment in sim.recorded() {
         let world = moment.world.process_death();
