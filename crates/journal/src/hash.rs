@@ -62,14 +62,15 @@ fn cut(hash: &blake3::Hash) -> [u8; 16] {
     cut
 }
 
-fn write_hex(bytes: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Shows the digits to `take`.
+fn with_hex<T>(bytes: [u8; 16], take: impl FnOnce(&str) -> T) -> T {
     let mut text = [0; 32];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         let digits = b"0123456789abcdef";
         pair[0] = digits[usize::from(byte >> 4)];
         pair[1] = digits[usize::from(byte & 15)];
     }
-    f.write_str(str::from_utf8(&text).expect("hex digits are ASCII"))
+    take(str::from_utf8(&text).expect("hex digits are ASCII"))
 }
 
 /// One spelling only: uppercase is refused, so that a flipped bit cannot pass for another spelling.
@@ -106,13 +107,13 @@ macro_rules! as_hex_text {
     ($name:ident) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_hex(self.0, f)
+                with_hex(self.0, |digits| f.write_str(digits))
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_hex(self.0, f)
+                with_hex(self.0, |digits| f.write_str(digits))
             }
         }
 
@@ -126,7 +127,7 @@ macro_rules! as_hex_text {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                with_hex(self.0, |digits| serializer.serialize_str(digits))
             }
         }
 

@@ -31,6 +31,7 @@
 //! lines that are whole and not the ones that were written here.
 
 use std::borrow::Cow;
+use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,21 +92,62 @@ pub enum LineError {
 /// If the records are not whole transactions and checkpoints, numbered by one.
 pub fn encode_group(records: &[Record], before: Chain) -> (Vec<u8>, Chain) {
     assert_group(records);
-    let mut bytes = Vec::new();
-    let mut chain = ChainHasher::new(before);
+    let (mut bytes, mut chain, mut recs) = (Vec::new(), ChainHasher::new(before), Recs::default());
     let (last, others) = records.split_last().expect("a group is not empty");
     for record in others {
-        let rec = encode_rec(record);
-        chain.update(&rec);
-        push_line(&mut bytes, &rec);
+        recs.add(record);
+        if recs.bytes.len() >= AT_ONCE {
+            chain.0.update(&recs.bytes);
+            recs.push_lines(&mut bytes);
+        }
     }
-    let mut rec = encode_rec(last);
-    chain.update(&rec);
+    recs.add(last);
+    chain.0.update(&recs.bytes);
     let chain = chain.finish();
-    rec.pop();
-    rec.extend_from_slice(format!("{BEFORE_CHAIN}{chain}{AFTER_CHAIN}").as_bytes());
-    push_line(&mut bytes, &rec);
+    recs.end_with(chain);
+    recs.push_lines(&mut bytes);
     (bytes, chain)
+}
+
+/// How many bytes of records are hashed at once: of many kilobytes BLAKE3 takes several at a time.
+const AT_ONCE: usize = 64 * 1024;
+
+/// Records as the chain counts them: each as its raw `rec` and a newline.
+#[derive(Default)]
+struct Recs {
+    bytes: Vec<u8>,
+    /// Where each ends, before its newline.
+    ends: Vec<usize>,
+}
+
+impl Recs {
+    fn add(&mut self, record: &Record) {
+        encode_rec(&mut self.bytes, record);
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.ends.push(self.bytes.len());
+        self.bytes.push(b'\n');
+    }
+
+    /// The last field of the last one.
+    fn end_with(&mut self, chain: Chain) {
+        let end = self.ends.pop().expect("there is a last one");
+        self.bytes.truncate(end - 1);
+        self.bytes.extend_from_slice(format!("{BEFORE_CHAIN}{chain}{AFTER_CHAIN}").as_bytes());
+        self.end();
+    }
+
+    /// Their lines go behind `bytes`, and they from here.
+    fn push_lines(&mut self, bytes: &mut Vec<u8>) {
+        let mut begin = 0;
+        for end in self.ends.drain(..) {
+            push_line(bytes, &self.bytes[begin..end]);
+            begin = end + 1;
+        }
+        self.bytes.clear();
+    }
 }
 
 fn assert_group(records: &[Record]) {
@@ -180,7 +222,7 @@ impl ChainHasher {
 /// Adds the line around `rec` to `bytes`.
 pub(crate) fn push_line(bytes: &mut Vec<u8>, rec: &[u8]) {
     bytes.extend_from_slice(BEFORE_CRC);
-    bytes.extend_from_slice(format!("{:08x}", crc32fast::hash(rec)).as_bytes());
+    write!(bytes, "{:08x}", crc32fast::hash(rec)).expect("memory takes everything");
     bytes.extend_from_slice(BEFORE_REC);
     bytes.extend_from_slice(rec);
     bytes.extend_from_slice(AFTER_REC);
@@ -275,7 +317,8 @@ pub(crate) fn highest_synced(bytes: &[u8]) -> Option<u64> {
     synced.max()
 }
 
-fn encode_rec(record: &Record) -> Vec<u8> {
+/// Adds the raw `rec` to `out`.
+fn encode_rec(out: &mut Vec<u8>, record: &Record) {
     let kind = match &record.kind {
         RecordKind::Put(_) => "put",
         RecordKind::Append(_) => "append",
@@ -285,22 +328,25 @@ fn encode_rec(record: &Record) -> Vec<u8> {
     };
     let head = Head { seq: record.seq, synced: record.synced, kind: kind.into(), chain: None };
     match &record.kind {
-        RecordKind::Put(put) => join(&head, &PutFields::of(put)),
-        RecordKind::Append(append) => join(&head, &AppendFields::of(append)),
-        RecordKind::Remove(remove) => join(&head, &RemoveFields::of(remove)),
-        RecordKind::Commit(commit) => join(&head, &CommitFields::of(commit)),
-        RecordKind::Checkpoint { upto } => join(&head, &CheckpointFields::of(*upto)),
+        RecordKind::Put(put) => join(out, &head, &PutFields::of(put)),
+        RecordKind::Append(append) => join(out, &head, &AppendFields::of(append)),
+        RecordKind::Remove(remove) => join(out, &head, &RemoveFields::of(remove)),
+        RecordKind::Commit(commit) => join(out, &head, &CommitFields::of(commit)),
+        RecordKind::Checkpoint { upto } => join(out, &head, &CheckpointFields::of(*upto)),
     }
 }
 
-/// One JSON object with the fields of two.
-pub(crate) fn join(head: &impl Serialize, rest: &impl Serialize) -> Vec<u8> {
-    let mut object = to_json(head);
-    object.pop();
-    let joint = object.len();
-    serde_json::to_writer(&mut object, rest).expect("these fields are always JSON");
-    object[joint] = b',';
-    object
+/// Adds one JSON object with the fields of two to `out`.
+pub(crate) fn join(out: &mut Vec<u8>, head: &impl Serialize, rest: &impl Serialize) {
+    push_json(out, head);
+    out.pop();
+    let joint = out.len();
+    push_json(out, rest);
+    out[joint] = b',';
+}
+
+fn push_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("these fields are always JSON");
 }
 
 pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {

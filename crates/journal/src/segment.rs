@@ -69,8 +69,9 @@ impl Header {
             chain: self.chain,
             time: self.time,
         };
-        let mut line = Vec::new();
-        push_line(&mut line, &join(&format, &rest));
+        let (mut header, mut line) = (Vec::new(), Vec::new());
+        join(&mut header, &format, &rest);
+        push_line(&mut line, &header);
         line
     }
 

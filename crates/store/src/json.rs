@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 
+use filepact_journal::Hash;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -35,10 +37,43 @@ impl Json {
     }
 }
 
-/// Parses a document, after [checking](check) it.
-pub(crate) fn decode<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, Error> {
-    check(path, bytes)?;
-    serde_json::from_slice(bytes).map_err(|source| Error::json(path, source))
+/// The bytes of a document, and their hash where it is known.
+pub(crate) type Hashed = (Vec<u8>, Option<Hash>);
+
+/// Parses documents, after [checking](check) them. What was checked and is read again is not checked again:
+/// that takes longer than to parse it.
+#[derive(Default)]
+pub(crate) struct Parser {
+    checked: RwLock<HashSet<Hash>>,
+}
+
+impl Parser {
+    /// Of how many contents it knows that they were checked.
+    const MOST: usize = 4096;
+
+    pub(crate) fn parse<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        (bytes, hash): &Hashed,
+    ) -> Result<T, Error> {
+        if !hash.is_some_and(|hash| self.was_checked(hash)) {
+            check(path, bytes)?;
+            hash.iter().for_each(|hash| self.note(*hash));
+        }
+        serde_json::from_slice(bytes).map_err(|source| Error::json(path, source))
+    }
+
+    fn was_checked(&self, hash: Hash) -> bool {
+        self.checked.read().unwrap_or_else(PoisonError::into_inner).contains(&hash)
+    }
+
+    fn note(&self, hash: Hash) {
+        let mut checked = self.checked.write().unwrap_or_else(PoisonError::into_inner);
+        if checked.len() >= Self::MOST {
+            checked.clear();
+        }
+        checked.insert(hash);
+    }
 }
 
 /// Whether the bytes are one JSON value without a duplicate key anywhere; `path` is for the error.
@@ -186,6 +221,25 @@ mod tests {
         for last in ["k0", "k15", "k16", "k39", "\\u006b3"] {
             assert!(check("a.json", object(last).as_bytes()).is_err(), "{last}");
         }
+    }
+
+    #[test]
+    fn what_was_checked_is_known_by_its_hash_among_a_bounded_number() {
+        let parser = Parser::default();
+        let twice = b"{\"a\": 1, \"a\": 2}".to_vec();
+        let parse = |hash| parser.parse::<serde_json::Value>("a.json", &(twice.clone(), hash));
+        assert!(parse(None).is_err());
+        assert!(parse(Some(Hash([0; 16]))).is_err());
+        assert!(parser.parse::<u64>("b.json", &(b"1".to_vec(), Some(Hash([1; 16])))).is_ok());
+        // Only a hash that lies shows that it was believed.
+        assert!(parse(Some(Hash([1; 16]))).is_ok());
+        assert!(parse(None).is_err());
+        for n in 0..u32::try_from(Parser::MOST).unwrap() {
+            let hash = Hash::of(&n.to_le_bytes());
+            parser.parse::<u64>("b.json", &(b"1".to_vec(), Some(hash))).unwrap();
+        }
+        assert!(parser.checked.read().unwrap().len() <= Parser::MOST);
+        assert!(parse(Some(Hash([1; 16]))).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use filepact_commit::Writer;
 use filepact_fs::{Fs, Lock};
 
 use crate::background::Background;
+use crate::json::Parser;
 use crate::{Error, Options, Report};
 
 /// An open store.
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// `open`, held for the life of the handle; `None` once it is closed.
     open: RwLock<Option<Box<dyn Lock>>>,
+    pub(crate) parser: Parser,
     background: Background,
     /// Makes the journal's next segment ready.
     preparing: Mutex<Option<JoinHandle<()>>>,
@@ -34,6 +36,7 @@ impl Shared {
             report,
             options,
             open: RwLock::new(Some(open)),
+            parser: Parser::default(),
             background: Background::new(),
             preparing: Mutex::default(),
         }

@@ -9,9 +9,10 @@ use filepact_fs::{DocPath, Fs};
 use filepact_journal::Hash;
 use serde::de::DeserializeOwned;
 
+use crate::json::Hashed;
 use crate::past::{self, Then};
 use crate::store::directory;
-use crate::{Error, Reader, Store, Version, json};
+use crate::{Error, Reader, Store, Version};
 
 /// All documents as of one moment, however long that is ago.
 ///
@@ -69,12 +70,13 @@ impl Snapshot {
     /// Reads a JSON document; `None` if it was absent.
     pub fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<Option<T>, Error> {
         let path = DocPath::new(path)?;
-        self.bytes(&path)?.map(|bytes| json::decode(&path, &bytes)).transpose()
+        let found = self.bytes(&path)?;
+        found.map(|found| self.store.0.parser.parse(&path, &found)).transpose()
     }
 
     /// Reads a document, whatever it held; `None` if it was absent.
     pub fn read_bytes(&self, path: impl AsRef<str>) -> Result<Option<Vec<u8>>, Error> {
-        self.bytes(&DocPath::new(path)?)
+        Ok(self.bytes(&DocPath::new(path)?)?.map(|(bytes, _)| bytes))
     }
 
     /// Opens a document for reading, in constant memory; `None` if it was absent.
@@ -108,10 +110,10 @@ impl Snapshot {
         self.then(|then| then.names(&dir))
     }
 
-    fn bytes(&self, path: &DocPath) -> Result<Option<Vec<u8>>, Error> {
+    fn bytes(&self, path: &DocPath) -> Result<Option<Hashed>, Error> {
         let mut bytes = Vec::new();
         let found = self.then(|then| then.content(path, Some(&mut bytes)))?;
-        Ok(found.map(|_| bytes))
+        Ok(found.map(|(_, hash)| (bytes, Some(hash))))
     }
 
     pub(crate) fn fs(&self) -> &dyn Fs {

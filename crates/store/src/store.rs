@@ -13,8 +13,9 @@ use filepact_fs::DocPath;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::json::Hashed;
 use crate::shared::Shared;
-use crate::{Error, Options, Report, Snapshot, Transaction, Version, json, open, read};
+use crate::{Error, Options, Report, Snapshot, Transaction, Version, open, read};
 
 /// A folder of files that change together.
 ///
@@ -251,19 +252,20 @@ impl Store {
     /// duplicate key, or does not fit the type.
     pub fn read<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, Error> {
         let path = DocPath::new(path)?;
-        let bytes = self.committed_bytes(&path)?.ok_or_else(|| Error::not_found(&path))?;
-        json::decode(&path, &bytes)
+        let found = self.committed_bytes(&path)?.ok_or_else(|| Error::not_found(&path))?;
+        self.0.parser.parse(&path, &found)
     }
 
     /// Reads one JSON document; `None` if it is absent.
     pub fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<Option<T>, Error> {
         let path = DocPath::new(path)?;
-        self.committed_bytes(&path)?.map(|bytes| json::decode(&path, &bytes)).transpose()
+        let found = self.committed_bytes(&path)?;
+        found.map(|found| self.0.parser.parse(&path, &found)).transpose()
     }
 
     /// Reads one document, whatever it holds; `None` if it is absent.
     pub fn read_bytes(&self, path: impl AsRef<str>) -> Result<Option<Vec<u8>>, Error> {
-        self.committed_bytes(&DocPath::new(path)?)
+        Ok(self.committed_bytes(&DocPath::new(path)?)?.map(|(bytes, _)| bytes))
     }
 
     /// Writes one JSON document, durably, in a transaction of its own.
@@ -399,9 +401,10 @@ impl Store {
         Ok(closed?)
     }
 
-    fn committed_bytes(&self, path: &DocPath) -> Result<Option<Vec<u8>>, Error> {
+    fn committed_bytes(&self, path: &DocPath) -> Result<Option<Hashed>, Error> {
         self.enter()?;
-        Ok(read::bytes(self.0.fs(), self.0.writer.view(), path)?.0)
+        let (bytes, observation) = read::bytes(self.0.fs(), self.0.writer.view(), path)?;
+        Ok(bytes.map(|bytes| (bytes, observation.seen.hash())))
     }
 
     /// The handle is open, and this is not the inside of its own `transact`.

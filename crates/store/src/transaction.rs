@@ -15,10 +15,11 @@ use serde::de::DeserializeOwned;
 
 use crate::content::{Content, Part};
 use crate::error::prepare_error;
+use crate::json::Hashed;
 use crate::read::{self, is_below};
 use crate::shared::Shared;
 use crate::store::directory;
-use crate::{Error, Reader, Rescued, Store, Version, json};
+use crate::{Error, Reader, Rescued, Store, Version};
 
 /// A set of changes that becomes durable and visible together, or not at all.
 ///
@@ -87,12 +88,13 @@ impl Transaction {
     /// Reads a JSON document; `None` if it is absent.
     pub fn get<T: DeserializeOwned>(&mut self, path: impl AsRef<str>) -> Result<Option<T>, Error> {
         let path = DocPath::new(path)?;
-        self.bytes(&path)?.map(|bytes| json::decode(&path, &bytes)).transpose()
+        let found = self.bytes(&path)?;
+        found.map(|found| self.store.0.parser.parse(&path, &found)).transpose()
     }
 
     /// Reads a document, whatever it holds; `None` if it is absent.
     pub fn read_bytes(&mut self, path: impl AsRef<str>) -> Result<Option<Vec<u8>>, Error> {
-        self.bytes(&DocPath::new(path)?)
+        Ok(self.bytes(&DocPath::new(path)?)?.map(|(bytes, _)| bytes))
     }
 
     /// Opens a document for reading, in constant memory; `None` if it is absent.
@@ -485,18 +487,18 @@ impl Transaction {
         self.request.changes.insert(path, change);
     }
 
-    fn bytes(&mut self, path: &DocPath) -> Result<Option<Vec<u8>>, Error> {
+    fn bytes(&mut self, path: &DocPath) -> Result<Option<Hashed>, Error> {
         if self.request.changes.contains_key(path) || self.added.contains_key(path) {
             let mut bytes = Vec::new();
             let Some(content) = self.content(path)? else { return Ok(None) };
             content.read_pieces(|piece| bytes.extend_from_slice(piece))?;
-            return Ok(Some(bytes));
+            return Ok(Some((bytes, None)));
         }
         self.store.0.check_open()?;
         let (bytes, observation) =
             read::bytes(self.store.0.fs(), self.store.0.writer.view(), path)?;
         self.observe(path, observation)?;
-        Ok(bytes)
+        Ok(bytes.map(|bytes| (bytes, observation.seen.hash())))
     }
 
     /// The content that the transaction sees; `None` if there is no document.
