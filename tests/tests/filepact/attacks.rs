@@ -18,7 +18,7 @@ use crate::support::{STRICT, after_power_cuts, fail, moment, mtime, put, read, s
 
 /// Crashes a story of one of these attacks in every way.
 fn crash(story: &Story) -> Counts {
-    let effort = Effort { outcomes: [256, 8, 4], deeper: [40, 40], seed: 0 };
+    let effort = Effort { outcomes: [128, 8, 4], deeper: [40, 40], seed: 0 };
     let (counts, result) = explore(story, STRICT, effort);
     result.unwrap_or_else(|failure| panic!("{failure}"));
     counts

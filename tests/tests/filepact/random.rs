@@ -17,7 +17,7 @@ fn long_random_histories_fit_what_was_promised() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= 3_000 {
+                    if seed >= 2_500 {
                         return;
                     }
                     let counts = run_seed(seed, STEPS, None).unwrap_or_else(|why| panic!("{why}"));

@@ -192,7 +192,7 @@ fn a_power_cut_after_one_has_died_and_another_went_on() {
 #[test]
 fn processes_in_random_orders_of_all_their_calls() {
     let before = prepared();
-    let seeds = 20_000;
+    let seeds = 12_000;
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
