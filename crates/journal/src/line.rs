@@ -45,6 +45,8 @@ const CRC_DIGITS: usize = 8;
 const CHAIN_DIGITS: usize = 32;
 const BEFORE_CHAIN: &str = ",\"chain\":\"";
 const AFTER_CHAIN: &str = "\"}";
+/// How many bytes of records are hashed at once: of many kilobytes BLAKE3 takes several at a time.
+const AT_ONCE: usize = 64 * 1024;
 
 /// Why some bytes are not the line that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,20 +99,17 @@ pub fn encode_group(records: &[Record], before: Chain) -> (Vec<u8>, Chain) {
     for record in others {
         recs.add(record);
         if recs.bytes.len() >= AT_ONCE {
-            chain.0.update(&recs.bytes);
-            recs.push_lines(&mut bytes);
+            chain.add(&recs);
+            recs.move_to(&mut bytes);
         }
     }
     recs.add(last);
-    chain.0.update(&recs.bytes);
+    chain.add(&recs);
     let chain = chain.finish();
     recs.end_with(chain);
-    recs.push_lines(&mut bytes);
+    recs.move_to(&mut bytes);
     (bytes, chain)
 }
-
-/// How many bytes of records are hashed at once: of many kilobytes BLAKE3 takes several at a time.
-const AT_ONCE: usize = 64 * 1024;
 
 /// Records as the chain counts them: each as its raw `rec` and a newline.
 #[derive(Default)]
@@ -131,7 +130,7 @@ impl Recs {
         self.bytes.push(b'\n');
     }
 
-    /// The last field of the last one.
+    /// Puts the chain into the last one, as its last field.
     fn end_with(&mut self, chain: Chain) {
         let end = self.ends.pop().expect("there is a last one");
         self.bytes.truncate(end - 1);
@@ -139,11 +138,11 @@ impl Recs {
         self.end();
     }
 
-    /// Their lines go behind `bytes`, and they from here.
-    fn push_lines(&mut self, bytes: &mut Vec<u8>) {
+    /// Moves them to the end of `out`, as lines.
+    fn move_to(&mut self, out: &mut Vec<u8>) {
         let mut begin = 0;
         for end in self.ends.drain(..) {
-            push_line(bytes, &self.bytes[begin..end]);
+            push_line(out, &self.bytes[begin..end]);
             begin = end + 1;
         }
         self.bytes.clear();
@@ -194,6 +193,11 @@ impl ChainHasher {
         let mut hasher = Hasher::new();
         hasher.update(before.to_string().as_bytes());
         Self(hasher)
+    }
+
+    /// The next records, without a chain in them.
+    fn add(&mut self, recs: &Recs) {
+        self.0.update(&recs.bytes);
     }
 
     /// The raw `rec` of the next record; of the last one, without its chain.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use filepact_journal::Hash;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
@@ -38,41 +38,56 @@ impl Json {
 }
 
 /// The bytes of a document, and their hash where it is known.
-pub(crate) type Hashed = (Vec<u8>, Option<Hash>);
+pub(crate) struct Found {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) hash: Option<Hash>,
+}
 
-/// Parses documents, after [checking](check) them. What was checked and is read again is not checked again:
-/// that takes longer than to parse it.
+/// Parses documents, after [checking](check) them. Of the last contents it knows that they were checked, so that
+/// who reads the same again does not wait for it: to check a document takes longer than to parse it.
 #[derive(Default)]
 pub(crate) struct Parser {
-    checked: RwLock<HashSet<Hash>>,
+    checked: RwLock<Checked>,
+}
+
+/// Contents that were checked, by their hashes, in two generations: the older one is forgotten when the
+/// newer one is full.
+#[derive(Default)]
+struct Checked {
+    newer: HashSet<Hash>,
+    older: HashSet<Hash>,
+}
+
+impl Checked {
+    /// Of at most so many contents in each generation it is known: less than 1 MiB in both.
+    const MOST: usize = 16 * 1024;
+
+    fn has(&self, hash: &Hash) -> bool {
+        self.newer.contains(hash) || self.older.contains(hash)
+    }
+
+    fn add(&mut self, hash: Hash) {
+        if self.newer.len() >= Self::MOST {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(hash);
+    }
 }
 
 impl Parser {
-    /// Of how many contents it knows that they were checked.
-    const MOST: usize = 4096;
-
-    pub(crate) fn parse<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        (bytes, hash): &Hashed,
-    ) -> Result<T, Error> {
-        if !hash.is_some_and(|hash| self.was_checked(hash)) {
+    pub(crate) fn parse<T: DeserializeOwned>(&self, path: &str, found: &Found) -> Result<T, Error> {
+        let Found { bytes, hash } = found;
+        if !hash.is_some_and(|hash| self.checked().has(&hash)) {
             check(path, bytes)?;
-            hash.iter().for_each(|hash| self.note(*hash));
+            if let Some(hash) = hash {
+                self.checked.write().unwrap_or_else(PoisonError::into_inner).add(*hash);
+            }
         }
         serde_json::from_slice(bytes).map_err(|source| Error::json(path, source))
     }
 
-    fn was_checked(&self, hash: Hash) -> bool {
-        self.checked.read().unwrap_or_else(PoisonError::into_inner).contains(&hash)
-    }
-
-    fn note(&self, hash: Hash) {
-        let mut checked = self.checked.write().unwrap_or_else(PoisonError::into_inner);
-        if checked.len() >= Self::MOST {
-            checked.clear();
-        }
-        checked.insert(hash);
+    fn checked(&self) -> RwLockReadGuard<'_, Checked> {
+        self.checked.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -226,20 +241,26 @@ mod tests {
     #[test]
     fn what_was_checked_is_known_by_its_hash_among_a_bounded_number() {
         let parser = Parser::default();
-        let twice = b"{\"a\": 1, \"a\": 2}".to_vec();
-        let parse = |hash| parser.parse::<serde_json::Value>("a.json", &(twice.clone(), hash));
-        assert!(parse(None).is_err());
-        assert!(parse(Some(Hash([0; 16]))).is_err());
-        assert!(parser.parse::<u64>("b.json", &(b"1".to_vec(), Some(Hash([1; 16])))).is_ok());
-        // Only a hash that lies shows that it was believed.
-        assert!(parse(Some(Hash([1; 16]))).is_ok());
-        assert!(parse(None).is_err());
-        for n in 0..u32::try_from(Parser::MOST).unwrap() {
-            let hash = Hash::of(&n.to_le_bytes());
-            parser.parse::<u64>("b.json", &(b"1".to_vec(), Some(hash))).unwrap();
+        let parse = |bytes: &[u8], hash| {
+            let found = Found { bytes: bytes.to_vec(), hash };
+            parser.parse::<serde_json::Value>("a.json", &found).is_ok()
+        };
+        let (twice, hash) = (b"{\"a\": 1, \"a\": 2}", |n: u32| Some(Hash::of(&n.to_le_bytes())));
+        assert!(!parse(twice, None) && !parse(twice, hash(0)));
+        assert!(!parse(twice, hash(0)), "what fails is checked each time");
+        let most = u32::try_from(Checked::MOST).unwrap();
+        for n in 0..most {
+            assert!(parse(b"1", hash(n)));
         }
-        assert!(parser.checked.read().unwrap().len() <= Parser::MOST);
-        assert!(parse(Some(Hash([1; 16]))).is_err());
+        // Only a hash that lies shows that it was believed.
+        assert!(parse(twice, hash(0)) && parse(twice, hash(most - 1)));
+        assert!(!parse(twice, hash(most)) && !parse(twice, None));
+        for n in most..2 * most + 1 {
+            assert!(parse(b"1", hash(n)));
+        }
+        assert!(!parse(twice, hash(0)) && parse(twice, hash(2 * most)));
+        let checked = parser.checked();
+        assert!(checked.newer.len().max(checked.older.len()) <= Checked::MOST);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use filepact_fs::{DocPath, Fs};
 use filepact_journal::Hash;
 use serde::de::DeserializeOwned;
 
-use crate::json::Hashed;
+use crate::json::Found;
 use crate::past::{self, Then};
 use crate::store::directory;
 use crate::{Error, Reader, Store, Version};
@@ -76,7 +76,7 @@ impl Snapshot {
 
     /// Reads a document, whatever it held; `None` if it was absent.
     pub fn read_bytes(&self, path: impl AsRef<str>) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.bytes(&DocPath::new(path)?)?.map(|(bytes, _)| bytes))
+        Ok(self.bytes(&DocPath::new(path)?)?.map(|found| found.bytes))
     }
 
     /// Opens a document for reading, in constant memory; `None` if it was absent.
@@ -110,10 +110,10 @@ impl Snapshot {
         self.then(|then| then.names(&dir))
     }
 
-    fn bytes(&self, path: &DocPath) -> Result<Option<Hashed>, Error> {
+    fn bytes(&self, path: &DocPath) -> Result<Option<Found>, Error> {
         let mut bytes = Vec::new();
         let found = self.then(|then| then.content(path, Some(&mut bytes)))?;
-        Ok(found.map(|(_, hash)| (bytes, Some(hash))))
+        Ok(found.map(|(_, hash)| Found { bytes, hash: Some(hash) }))
     }
 
     pub(crate) fn fs(&self) -> &dyn Fs {

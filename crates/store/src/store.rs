@@ -13,7 +13,7 @@ use filepact_fs::DocPath;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::json::Hashed;
+use crate::json::Found;
 use crate::shared::Shared;
 use crate::{Error, Options, Report, Snapshot, Transaction, Version, open, read};
 
@@ -265,7 +265,7 @@ impl Store {
 
     /// Reads one document, whatever it holds; `None` if it is absent.
     pub fn read_bytes(&self, path: impl AsRef<str>) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.committed_bytes(&DocPath::new(path)?)?.map(|(bytes, _)| bytes))
+        Ok(self.committed_bytes(&DocPath::new(path)?)?.map(|found| found.bytes))
     }
 
     /// Writes one JSON document, durably, in a transaction of its own.
@@ -401,10 +401,10 @@ impl Store {
         Ok(closed?)
     }
 
-    fn committed_bytes(&self, path: &DocPath) -> Result<Option<Hashed>, Error> {
+    fn committed_bytes(&self, path: &DocPath) -> Result<Option<Found>, Error> {
         self.enter()?;
         let (bytes, observation) = read::bytes(self.0.fs(), self.0.writer.view(), path)?;
-        Ok(bytes.map(|bytes| (bytes, observation.seen.hash())))
+        Ok(bytes.map(|bytes| Found { bytes, hash: observation.seen.hash() }))
     }
 
     /// The handle is open, and this is not the inside of its own `transact`.

@@ -117,6 +117,30 @@ fn json_errors_name_line_and_column() {
     }
 }
 
+/// What was found to have no key twice is not looked at again; what another program puts there is.
+#[test]
+fn a_duplicate_key_is_an_error_in_a_document_that_was_read_before() {
+    let (folder, store) = store();
+    let at = folder.path().join("a.json");
+    fs::write(&at, "{\"a\": 1, \"b\": 2}").expect("it can be written");
+    let snapshot = store.snapshot().expect("it can be taken");
+    for _ in 0..2 {
+        assert!(store.read::<Value>("a.json").is_ok() && snapshot.read::<Value>("a.json").is_ok());
+    }
+    let modified = fs::metadata(&at).and_then(|found| found.modified()).expect("it is there");
+    fs::write(&at, "{\"a\": 1, \"a\": 2}").expect("it can be written");
+    let file = fs::File::options().write(true).open(&at).expect("it is there");
+    file.set_modified(modified).expect("it is ours");
+    for _ in 0..2 {
+        assert!(matches!(store.read::<Value>("a.json"), Err(Error::Json { .. })));
+        assert!(matches!(snapshot.read::<Value>("a.json"), Err(Error::Edited { .. })));
+        let mut tx = store.begin().expect("the store is open");
+        assert!(matches!(tx.read::<Value>("a.json"), Err(Error::Json { .. })));
+        tx.write_bytes("a.json", "{\"b\": 1, \"b\": 2}").expect("a valid path");
+        assert!(matches!(tx.read::<Value>("a.json"), Err(Error::Json { .. })));
+    }
+}
+
 #[test]
 fn every_double_comes_back_as_it_was() {
     let (_folder, store) = store();

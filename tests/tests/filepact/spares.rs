@@ -232,6 +232,8 @@ fn an_inode_with_another_name_is_never_a_spare() {
 #[test]
 fn a_spare_has_the_documents_mode_before_it_is_the_document() {
     let (sim, store) = with_spare();
+    // Where attributes of a spare can be known.
+    sim.set_exact_times(true);
     sim.set_mode("a.json", 0o600);
     let modes: Arc<Mutex<Vec<u32>>> = Arc::default();
     let (looks, world) = (Arc::clone(&modes), sim.clone());
@@ -425,6 +427,8 @@ fn another_inode_of_the_same_content_is_no_spare() {
 #[test]
 fn what_a_write_takes_of_a_documents_mode_is_given_back() {
     let (sim, store) = with_spare();
+    // Where attributes of a spare can be known.
+    sim.set_exact_times(true);
     sim.set_mode("a.json", 0o4755);
     for round in 0..6 {
         put(&store, "a.json", format!("round {round}").as_bytes());

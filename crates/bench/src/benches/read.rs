@@ -14,20 +14,20 @@ use crate::document::{Document, path};
 use crate::measure::{Lane, in_turns, repeat, timed};
 use crate::report::Case;
 use crate::systems::{Kind, Sharing};
-use crate::worker::write_all;
 
 const BYTES: usize = 1024;
 
 pub(super) fn run(bench: &mut Bench) -> Outcome {
-    documents(bench, "one", 1)?;
-    documents(bench, "ten of one moment", 10)?;
+    documents(bench, "one", 1, Content::Again)?;
+    documents(bench, "one, for the first time", 1, Content::Anew)?;
+    documents(bench, "ten of one moment", 10, Content::Again)?;
     if bench.systems(|kind| kind == Kind::Filepact).is_empty() {
         return Ok(());
     }
     let folder = bench.scratch.fresh("snapshots")?;
     let store = Store::open(folder)?;
     let there = bench.sized(100, 1000, 1000);
-    write_all(&store, Documents::new(100, BYTES), there, 1)?;
+    Kind::client_of(&store).commit(&Documents::new(there, BYTES).distinct_puts(1))?;
     snapshots(bench, &store, there)?;
     pinned(bench, &store, there)?;
     store.close()?;
@@ -39,7 +39,16 @@ fn case(case: &'static str, docs: u64) -> Case {
     Case { bench: "read", case: Some(case), docs, bytes, threads: 1, ..Case::default() }
 }
 
-fn documents(bench: &mut Bench, name: &'static str, docs: u64) -> Outcome {
+/// Whether what is read was read before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Again,
+    /// Each document is replaced, untimed, before it is read again.
+    Anew,
+}
+
+fn documents(bench: &mut Bench, name: &'static str, docs: u64, content: Content) -> Outcome {
+    let there = Documents::new(100, BYTES);
     // How a commit is made durable is nothing to a reader.
     let reads =
         |kind: Kind| kind == Kind::Floor || (kind.is_store() && kind != Kind::FilepactFiles);
@@ -49,14 +58,18 @@ fn documents(bench: &mut Bench, name: &'static str, docs: u64) -> Outcome {
         let keeps = if kind == Kind::Floor { Kind::Naive } else { kind };
         let system = keeps.open(&folder, Sharing::Alone)?;
         let mut client = system.client()?;
-        client.commit(&Documents::new(100, BYTES).puts(1))?;
+        client.commit(&there.distinct_puts(0))?;
         systems.push((kind, client, system));
     }
     let lanes = systems.iter_mut().map(|(kind, client, _)| {
-        let mut first = 0;
+        let (mut first, mut number) = (0, 0);
         Lane::new(*kind, move |budget| {
             repeat(budget, || {
-                first = (first + docs) % 100;
+                first = (first + docs) % there.docs;
+                if first == 0 && content == Content::Anew {
+                    number += 1;
+                    client.commit(&there.distinct_puts(number))?;
+                }
                 let paths = Documents { first, ..Documents::new(docs, BYTES) }.paths();
                 let mut documents = Vec::new();
                 let took = timed(|| {

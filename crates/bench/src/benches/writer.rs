@@ -35,10 +35,21 @@ impl Documents {
 
     /// All of them, with this content.
     pub(crate) fn puts(self, number: u64) -> Vec<Put> {
+        self.puts_of(|_| number)
+    }
+
+    /// All of them, each with a content of its own, another one for each number.
+    pub(crate) fn distinct_puts(self, number: u64) -> Vec<Put> {
+        self.puts_of(|at| number << 20 | at)
+    }
+
+    fn puts_of(self, number: impl Fn(u64) -> u64) -> Vec<Put> {
         let mut body = Body::new(self.bytes);
-        body.set(number);
-        let put = |path| Put { path, body: body.bytes().to_vec() };
-        self.paths().into_iter().map(put).collect()
+        let puts = (0..).zip(self.paths()).map(|(at, path)| {
+            body.set(number(at));
+            Put { path, body: body.bytes().to_vec() }
+        });
+        puts.collect()
     }
 }
 

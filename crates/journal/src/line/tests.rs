@@ -24,7 +24,7 @@ fn put(fields: &str) -> String {
     )
 }
 
-/// Line by line, in the order in which they stand.
+/// Whether all lines verify, and give the same records.
 fn reads_back(records: &[Record], before: Chain) -> bool {
     let (bytes, after) = encode_group(records, before);
     let mut hasher = ChainHasher::new(before);
@@ -89,12 +89,15 @@ fn the_bytes_of_a_group_are_these() {
 
 #[test]
 fn a_group_that_is_hashed_in_several_goes_reads_back() {
-    let remove = |at| RecordKind::Remove(Remove { path: format!("{at}").repeat(100), was: None });
-    let kinds = (0..1000).map(remove).chain([RecordKind::Commit(Commit::default())]);
-    let records: Vec<_> =
-        (7..).zip(kinds).map(|(seq, kind)| Record { seq, synced: 6, kind }).collect();
-    assert!(encode_group(&records, Chain::ZERO).0.len() > 4 * AT_ONCE);
-    assert!(reads_back(&records, Chain::ZERO));
+    // Many; two of which the first is hashed with the second, or alone; and one that is longer.
+    for lens in [vec![300; 1000], vec![AT_ONCE - 200, 1], vec![AT_ONCE, 1], vec![3 * AT_ONCE]] {
+        let remove = |len| RecordKind::Remove(Remove { path: "a".repeat(len), was: None });
+        let kinds = lens.into_iter().map(remove).chain([RecordKind::Commit(Commit::default())]);
+        let records: Vec<_> =
+            (7..).zip(kinds).map(|(seq, kind)| Record { seq, synced: 6, kind }).collect();
+        assert!(encode_group(&records, Chain::ZERO).0.len() > AT_ONCE);
+        assert!(reads_back(&records, Chain::ZERO));
+    }
 }
 
 #[test]

@@ -368,17 +368,19 @@ fn snapshots_among_processes_that_take_turns_see_one_moment() {
 #[test]
 fn a_log_that_is_being_added_to_just_now_is_not_edited() {
     const INLINE_MAX: usize = 200_000;
+    const LONG: Duration = Duration::from_secs(60);
     let sim = scene();
     let (stopped, has_stopped) = channel();
     let (go, may_go) = channel();
     let may_go = Mutex::new(may_go);
     let adds = Arc::new(AtomicBool::new(false));
-    let now = Arc::clone(&adds);
+    let is_adding = Arc::clone(&adds);
     let steps = Steps::new(sim.actor(), move |_, op, path| {
         let stops = op == "write" || op == "set_mtime";
-        if stops && path == "lines" && now.load(Ordering::SeqCst) {
+        if stops && path == "lines" && is_adding.load(Ordering::SeqCst) {
             stopped.send(()).expect("somebody waits");
-            may_go.lock().expect("no test has failed").recv().expect("somebody sends");
+            // Whoever has failed sends nothing.
+            may_go.lock().expect("no test has failed").recv_timeout(LONG).unwrap_or(());
         }
     });
     let publisher = options().inline_max(INLINE_MAX).open_with(steps).expect("it opens");
@@ -393,21 +395,23 @@ fn a_log_that_is_being_added_to_just_now_is_not_edited() {
         publisher.checkpoint().expect("nothing fails here");
     }
     adds.store(true, Ordering::SeqCst);
+    let looks = Arc::new(AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let (done, is_done) = channel();
         let publisher = &publisher;
         scope.spawn(move || {
             publisher.append("lines", [b'3']).expect("nothing stands in the way");
-            done.send(()).expect("somebody waits");
+            // Whoever has failed waits no more.
+            done.send(()).unwrap_or(());
         });
-        has_stopped.recv().expect("it is about to add");
-        let (looks, ends) = (AtomicUsize::new(0), Mutex::new((go.clone(), is_done)));
+        has_stopped.recv_timeout(LONG).expect("it is about to add");
+        let (looked, ends) = (Arc::clone(&looks), Mutex::new((go.clone(), is_done)));
         let steps = Steps::new(sim.actor(), move |_, op, path| {
             // Before the second look.
-            if op == "open" && path == "lines" && looks.fetch_add(1, Ordering::SeqCst) == 1 {
+            if op == "open" && path == "lines" && looked.fetch_add(1, Ordering::SeqCst) == 1 {
                 let (go, is_done) = &*ends.lock().expect("no test has failed");
                 go.send(()).expect("it waits");
-                is_done.recv().expect("it ends");
+                is_done.recv_timeout(LONG).expect("it ends");
             }
         });
         let reader = options().open_with(steps).expect("it joins");
@@ -415,11 +419,12 @@ fn a_log_that_is_being_added_to_just_now_is_not_edited() {
         let snapshot = reader.snapshot().expect("it can be pinned");
         sim.advance(Duration::from_millis(50));
         go.send(()).expect("it waits");
-        has_stopped.recv().expect("it has added, and gives no time yet");
+        has_stopped.recv_timeout(LONG).expect("it has added, and gives no time yet");
         let log = snapshot.read_bytes("lines");
         // If the reader has not sent it; else nobody waits any more.
         go.send(()).unwrap_or(());
         let log = log.expect("nobody has edited it");
         assert_eq!(log.as_deref(), Some(&*lines.concat()));
     });
+    assert!(looks.load(Ordering::SeqCst) > 1, "one look was enough");
 }
