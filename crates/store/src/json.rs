@@ -38,13 +38,13 @@ impl Json {
 }
 
 /// The bytes of a document, and their hash where it is known.
-pub(crate) struct Found {
+pub(crate) struct DocBytes {
     pub(crate) bytes: Vec<u8>,
     pub(crate) hash: Option<Hash>,
 }
 
 /// Parses documents, after [checking](check) them. Of the last contents it knows that they were checked, so that
-/// who reads the same again does not wait for it: to check a document takes longer than to parse it.
+/// who reads the same again does not wait for it.
 #[derive(Default)]
 pub(crate) struct Parser {
     checked: RwLock<Checked>,
@@ -75,8 +75,12 @@ impl Checked {
 }
 
 impl Parser {
-    pub(crate) fn parse<T: DeserializeOwned>(&self, path: &str, found: &Found) -> Result<T, Error> {
-        let Found { bytes, hash } = found;
+    pub(crate) fn parse<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        found: &DocBytes,
+    ) -> Result<T, Error> {
+        let DocBytes { bytes, hash } = found;
         if !hash.is_some_and(|hash| self.checked().has(&hash)) {
             check(path, bytes)?;
             if let Some(hash) = hash {
@@ -242,7 +246,7 @@ mod tests {
     fn what_was_checked_is_known_by_its_hash_among_a_bounded_number() {
         let parser = Parser::default();
         let parse = |bytes: &[u8], hash| {
-            let found = Found { bytes: bytes.to_vec(), hash };
+            let found = DocBytes { bytes: bytes.to_vec(), hash };
             parser.parse::<serde_json::Value>("a.json", &found).is_ok()
         };
         let (twice, hash) = (b"{\"a\": 1, \"a\": 2}", |n: u32| Some(Hash::of(&n.to_le_bytes())));

@@ -21,6 +21,7 @@ use filepact_journal::{Body, Change, Hash, Hasher, Word};
 
 use crate::Error;
 use crate::content::{Content, Part};
+use crate::json::DocBytes;
 
 /// How often a reader begins again because what it was about to read has been published meanwhile.
 pub(crate) const TRIES: usize = 10_000;
@@ -38,13 +39,17 @@ pub(crate) fn bytes(
     fs: &dyn Fs,
     view: &View,
     path: &DocPath,
-) -> Result<(Option<Vec<u8>>, Observation), Error> {
-    if let Some((bytes, observation)) = as_known(fs, view, path)? {
-        return Ok((Some(bytes), observation));
-    }
-    let mut bytes = Vec::new();
-    let (content, observation) = observe(fs, view, path, Some(&mut bytes))?;
-    Ok((content.map(|_| bytes), observation))
+) -> Result<(Option<DocBytes>, Observation), Error> {
+    let (bytes, observation) = match as_known(fs, view, path)? {
+        Some((bytes, observation)) => (Some(bytes), observation),
+        None => {
+            let mut bytes = Vec::new();
+            let (content, observation) = observe(fs, view, path, Some(&mut bytes))?;
+            (content.map(|_| bytes), observation)
+        }
+    };
+    let hash = observation.seen.hash();
+    Ok((bytes.map(|bytes| DocBytes { bytes, hash }), observation))
 }
 
 /// The bytes of a document that holds what the handle knows of it: then one look at `state` is enough, after

@@ -9,7 +9,7 @@ use filepact_fs::{DocPath, Fs};
 use filepact_journal::Hash;
 use serde::de::DeserializeOwned;
 
-use crate::json::Found;
+use crate::json::DocBytes;
 use crate::past::{self, Then};
 use crate::store::directory;
 use crate::{Error, Reader, Store, Version};
@@ -110,10 +110,10 @@ impl Snapshot {
         self.then(|then| then.names(&dir))
     }
 
-    fn bytes(&self, path: &DocPath) -> Result<Option<Found>, Error> {
+    fn bytes(&self, path: &DocPath) -> Result<Option<DocBytes>, Error> {
         let mut bytes = Vec::new();
         let found = self.then(|then| then.content(path, Some(&mut bytes)))?;
-        Ok(found.map(|(_, hash)| Found { bytes, hash: Some(hash) }))
+        Ok(found.map(|(_, hash)| DocBytes { bytes, hash: Some(hash) }))
     }
 
     pub(crate) fn fs(&self) -> &dyn Fs {

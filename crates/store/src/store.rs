@@ -13,7 +13,7 @@ use filepact_fs::DocPath;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::json::Found;
+use crate::json::DocBytes;
 use crate::shared::Shared;
 use crate::{Error, Options, Report, Snapshot, Transaction, Version, open, read};
 
@@ -401,10 +401,9 @@ impl Store {
         Ok(closed?)
     }
 
-    fn committed_bytes(&self, path: &DocPath) -> Result<Option<Found>, Error> {
+    fn committed_bytes(&self, path: &DocPath) -> Result<Option<DocBytes>, Error> {
         self.enter()?;
-        let (bytes, observation) = read::bytes(self.0.fs(), self.0.writer.view(), path)?;
-        Ok(bytes.map(|bytes| Found { bytes, hash: observation.seen.hash() }))
+        Ok(read::bytes(self.0.fs(), self.0.writer.view(), path)?.0)
     }
 
     /// The handle is open, and this is not the inside of its own `transact`.

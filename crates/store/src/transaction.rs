@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::content::{Content, Part};
 use crate::error::prepare_error;
-use crate::json::Found;
+use crate::json::DocBytes;
 use crate::read::{self, is_below};
 use crate::shared::Shared;
 use crate::store::directory;
@@ -487,18 +487,18 @@ impl Transaction {
         self.request.changes.insert(path, change);
     }
 
-    fn bytes(&mut self, path: &DocPath) -> Result<Option<Found>, Error> {
+    fn bytes(&mut self, path: &DocPath) -> Result<Option<DocBytes>, Error> {
         if self.request.changes.contains_key(path) || self.added.contains_key(path) {
             let mut bytes = Vec::new();
             let Some(content) = self.content(path)? else { return Ok(None) };
             content.read_pieces(|piece| bytes.extend_from_slice(piece))?;
-            return Ok(Some(Found { bytes, hash: None }));
+            return Ok(Some(DocBytes { bytes, hash: None }));
         }
         self.store.0.check_open()?;
         let (bytes, observation) =
             read::bytes(self.store.0.fs(), self.store.0.writer.view(), path)?;
         self.observe(path, observation)?;
-        Ok(bytes.map(|bytes| Found { bytes, hash: observation.seen.hash() }))
+        Ok(bytes)
     }
 
     /// The content that the transaction sees; `None` if there is no document.
