@@ -288,7 +288,9 @@ impl Journal {
         }
         let first = self.next_seq();
         let leave = match kinds[..] {
-            [RecordKind::Checkpoint { upto }] => self.is_left_by_checkpoint(upto),
+            [RecordKind::Checkpoint { upto }] => {
+                self.is_left_by_checkpoint(upto).map_err(AppendError::Unchanged)?
+            }
             _ => false,
         };
         let (mut records, (mut bytes, mut chain)) = self.encode(first, kinds);
@@ -343,11 +345,20 @@ impl Journal {
     }
 
     /// Whether a checkpoint up to there goes to a new segment, and with it goes what every later opening
-    /// would have to read for nothing: all that is in this one, if nothing else is needed; or the room beyond
-    /// all other segments' that it has for one large group.
-    fn is_left_by_checkpoint(&self, upto: u64) -> bool {
-        let is_covered = upto + 1 == self.next_seq() && self.end().offset() > LONG_BYTES;
-        is_covered || self.newest_bytes > LARGEST_BYTES
+    /// would have to read for nothing: all that is in this one and in its elders, if nothing else is needed; or the
+    /// room beyond all other segments' that it has for one large group.
+    fn is_left_by_checkpoint(&self, upto: u64) -> Result<bool, FsError> {
+        if self.newest_bytes > LARGEST_BYTES {
+            return Ok(true);
+        }
+        if upto + 1 != self.next_seq() {
+            return Ok(false);
+        }
+        let (newest, mut long) = (self.end().segment(), self.end().offset());
+        for elder in segments_in(&*self.fs)?.into_iter().filter(|first| *first < newest) {
+            long += self.fs.stat(&segment_path(elder))?.map_or(0, |stat| stat.stamp.size);
+        }
+        Ok(long > LONG_BYTES)
     }
 
     /// The records of the next group, their bytes, and the chain after them.

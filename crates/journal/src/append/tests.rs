@@ -124,6 +124,33 @@ fn a_segment_is_synced_before_it_is_named_and_old_ones_go_last() {
     assert!(journal.bytes_since_checkpoint() > 300_000);
 }
 
+/// Found by a store of a million documents, which took 300 ms to open: its last segment had just begun.
+#[test]
+fn a_checkpoint_of_everything_leaves_no_long_journal_behind_in_elder_segments() {
+    let (_dir, fs, mut journal) = store();
+    let long = |fs: &Faulty| load(fs).unwrap().iter().map(|of| of.bytes.len() as u64).sum::<u64>();
+    // A short one stays where it is.
+    fill(&mut journal);
+    let upto = journal.next_seq() - 1;
+    let appended = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
+    assert!(!appended.group.born && segments(&*fs).len() == 2);
+    while long(&fs) < 2 * LONG_BYTES {
+        fill(&mut journal);
+    }
+    assert!(journal.end().offset() < LONG_BYTES && segments(&*fs).len() > 2);
+    // Another one has come meanwhile, which it does not cover.
+    let upto = journal.next_seq() - 1;
+    let _ = journal.append(transaction("a", b"1"), Time(0)).unwrap();
+    let appended = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
+    assert!(!appended.group.born);
+    let upto = journal.next_seq() - 1;
+    let appended = journal.append(vec![RecordKind::Checkpoint { upto }], Time(0)).unwrap();
+    assert!(appended.group.born);
+    journal.remove_elders();
+    assert_eq!((segments(&*fs).len(), long(&fs)), (1, SMALLEST_BYTES));
+    assert_eq!(read(&*fs).end, *journal.end());
+}
+
 /// Appends until it is time for a blank, and returns its size.
 fn fill_until_wanted(journal: &mut Journal) -> u64 {
     loop {

@@ -128,8 +128,8 @@ fn segments_that_go_while_the_journal_is_read_are_not_missed() {
     let sim = prepared();
     let writer = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
     fail(&sim, "unlink", ".filepact/journal/", errno::IO, true);
-    // Each is more than its segment has room for.
-    for len in [300_000, 400_000, 900_000] {
+    // Each is more than its segment has room for, and all of it too little to be left.
+    for len in [70_000, 140_000, 300_000] {
         put(&writer, "a.json", &vec![b'x'; len]);
         writer.checkpoint().expect("nothing fails that it needs");
     }
