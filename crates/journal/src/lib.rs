@@ -73,7 +73,7 @@ pub use follow::{FollowError, Follower, read_to};
 pub use group::Group;
 pub use hash::{Chain, Hash, Hasher, InvalidHash};
 pub use line::{LineError, encode_group};
-pub use load::{Segment, load};
+pub use load::{Segment, load, load_telling};
 pub use position::Position;
 pub use progress::Progress;
 pub use record::{Append, Body, Commit, Put, Record, RecordKind, Remove, Was};

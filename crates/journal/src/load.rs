@@ -20,14 +20,26 @@ pub struct Segment {
 /// What is read may exist in memory only; what was synced is not lost, but a group may parse and
 /// still go with the power.
 pub fn load(fs: &dyn Fs) -> Result<Vec<Segment>, FsError> {
+    load_telling(fs, |_, _| ())
+}
+
+/// As [`load`], and tells before each segment how many are read, and how many there are; and once more at the end.
+///
+/// # Errors
+/// As of [`load`].
+pub fn load_telling(fs: &dyn Fs, tell: impl Fn(usize, usize)) -> Result<Vec<Segment>, FsError> {
+    let firsts = segments_in(fs)?;
+    let of = firsts.len();
     let mut segments = Vec::new();
-    for first in segments_in(fs)? {
+    for (done, first) in firsts.into_iter().enumerate() {
+        tell(done, of);
         let file = match fs.open(&segment_path(first), Access::Read) {
             Err(error) if error.is_not_found() => continue,
             file => file?,
         };
         segments.push(Segment { first, bytes: read_to_end(&*file)? });
     }
+    tell(of, of);
     Ok(segments)
 }
 

@@ -13,7 +13,7 @@ use filepact_fs::{
 };
 use filepact_journal::{
     Added, Append, Base, Body, Change, Hash, Put, Reading, RecordKind, Scan, Segment, StateFile,
-    Was, Word, Words, load, scan,
+    Was, Word, Words, load_telling, scan,
 };
 
 use crate::progress::{Counted, Tell};
@@ -52,10 +52,10 @@ pub struct Inspected {
 
 /// Looks at the whole store. `None` says that there is none, or that its making was cut short.
 pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>, RecoveryError> {
-    tell(RecoveryProgress { step: RecoveryStep::Journal, done: 0, of: 0 });
     // Nobody else has the store open, so that nobody writes meanwhile.
     let state = StateFile::open(fs)?.and_then(|file| file.last_read());
-    let segments = load(fs)?;
+    let step = RecoveryStep::Journal;
+    let segments = load_telling(fs, |done, of| tell(RecoveryProgress { step, done, of }))?;
     if segments.is_empty() && state.is_none() {
         return Ok(None);
     }

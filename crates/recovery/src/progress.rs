@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct RecoveryProgress {
     /// What it is at.
     pub step: RecoveryStep,
-    /// With so many documents it is done with this step.
+    /// With so many documents it is done with this step; with so many segments, of the journal.
     pub done: usize,
-    /// Of so many; 0 while it is not known yet.
+    /// Of so many.
     pub of: usize,
 }
 
@@ -17,7 +17,7 @@ pub struct RecoveryProgress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RecoveryStep {
-    /// Reads the journal.
+    /// Reads the segments of the journal.
     Journal,
     /// Holds each document that was changed since the last checkpoint against it.
     Look,

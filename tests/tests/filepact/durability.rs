@@ -270,7 +270,8 @@ fn who_waits_for_a_recovery_hears_how_far_it_is() {
         drop(options.open_with(world.actor()).expect("it opens"));
         let heard = heard.lock().expect("no panic");
         assert!(heard.is_sorted_by_key(|now| now.step), "{heard:?}");
-        assert_eq!(heard[0], RecoveryProgress { step: RecoveryStep::Journal, done: 0, of: 0 });
+        let journal = |done| RecoveryProgress { step: RecoveryStep::Journal, done, of: 1 };
+        assert_eq!(heard[..2], [journal(0), journal(1)]);
         for step in [RecoveryStep::Look, RecoveryStep::Publish, RecoveryStep::Verify] {
             let of_step = heard.iter().filter(|now| now.step == step);
             let counts: Vec<_> = of_step.map(|now| (now.done, now.of)).collect();

@@ -19,7 +19,7 @@ use crate::failure::{DONE, Failure, chain};
 use crate::output::Output;
 use crate::{batch, demo};
 
-/// What fewer documents take is over before a bar is read.
+/// What fewer documents, or segments, take is over before a bar is read.
 const WORTH_A_BAR: usize = 100;
 
 /// Does what the command line asks for; the exit code.
@@ -55,7 +55,7 @@ pub(crate) fn run(cli: &Cli, dir_is_given: bool, output: &Output) -> Result<u8, 
 /// Opens the store, and shows how far its recovery is where that takes a while and somebody watches.
 fn opened(cli: &Cli, options: Options) -> Result<Store, Error> {
     let bar = ProgressBar::new_spinner();
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} documents {msg}");
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
     bar.set_style(style.expect("the template is sound"));
     let shown = bar.clone();
     let store = options.on_recovery(move |now| show_recovery(&shown, now)).open(&cli.folder);
@@ -64,7 +64,7 @@ fn opened(cli: &Cli, options: Options) -> Result<Store, Error> {
 }
 
 fn show_recovery(bar: &ProgressBar, RecoveryProgress { step, done, of }: RecoveryProgress) {
-    // What has no end in sight, or is over in a moment, needs no bar.
+    // What is over in a moment needs no bar.
     if of < WORTH_A_BAR {
         return;
     }
@@ -72,11 +72,12 @@ fn show_recovery(bar: &ProgressBar, RecoveryProgress { step, done, of }: Recover
     bar.set_position(done as u64);
     if done == 0 {
         bar.set_message(match step {
-            RecoveryStep::Look => "looked at",
-            RecoveryStep::Publish => "published",
-            RecoveryStep::Sync => "being synced",
-            RecoveryStep::Verify => "read back",
-            _ => "recovered",
+            RecoveryStep::Journal => "segments of the journal read",
+            RecoveryStep::Look => "documents looked at",
+            RecoveryStep::Publish => "documents published",
+            RecoveryStep::Sync => "documents being synced",
+            RecoveryStep::Verify => "documents read back",
+            _ => "documents recovered",
         });
     }
 }
@@ -135,5 +136,25 @@ impl Done {
     fn say(&self, output: Output) -> Result<u8, Failure> {
         output.data(self, |_, _| Ok(()))?;
         Ok(DONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recovery_of_a_hundred_documents_or_segments_has_a_bar() {
+        let bar = ProgressBar::hidden();
+        let tell = |step, done, of| {
+            show_recovery(&bar, RecoveryProgress { step, done, of });
+            (bar.position(), bar.length(), bar.message())
+        };
+        assert_eq!(tell(RecoveryStep::Journal, 1, 99), (0, None, String::new()));
+        let journal = "segments of the journal read".to_owned();
+        assert_eq!(tell(RecoveryStep::Journal, 0, 256), (0, Some(256), journal.clone()));
+        assert_eq!(tell(RecoveryStep::Journal, 17, 256), (17, Some(256), journal));
+        let looked = "documents looked at".to_owned();
+        assert_eq!(tell(RecoveryStep::Look, 0, 1000), (0, Some(1000), looked));
     }
 }
