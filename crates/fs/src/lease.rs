@@ -147,6 +147,18 @@ mod tests {
     }
 
     #[test]
+    fn leases_are_believed_by_the_kind_of_the_file_system() {
+        let kinds = [("ext4", 0xEF53), ("xfs", 0x5846_5342), ("btrfs", 0x9123_683E)];
+        for (name, magic) in kinds.into_iter().chain([("tmpfs", 0x0102_1994)]) {
+            assert!(super::are_kept_on(magic), "{name}");
+        }
+        let others = [("overlayfs", 0x794C_7630), ("FUSE", 0x6573_5546), ("NFS", 0x6969)];
+        for (name, magic) in others {
+            assert!(!super::are_kept_on(magic), "{name}");
+        }
+    }
+
+    #[test]
     fn a_lease_is_had_while_nobody_has_the_file_open_or_a_mapping_of_it() {
         if !has_leases() {
             return;

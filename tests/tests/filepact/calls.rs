@@ -52,6 +52,29 @@ fn a_commit_of_any_number_of_small_documents_costs_one_sync() {
     }
 }
 
+/// However many documents it covers; and it reads each once.
+#[test]
+fn a_checkpoint_of_many_documents_costs_few_syncs() {
+    for documents in [17, 200] {
+        let sim = prepared();
+        let store = open(&sim);
+        commit(&sim, &store, documents, 1);
+        sim.record();
+        store.checkpoint().expect("nothing stands in the way");
+        let calls = sim.call_log();
+        let syncs: Vec<_> = calls.iter().filter(|call| call.starts_with("sync")).collect();
+        // The documents with their directories; `stage/`, from which spares have gone; its record.
+        assert_eq!(count(&calls, "sync_everything"), 1, "{syncs:?}");
+        assert_eq!(count(&calls, "sync_dir .filepact/stage"), 1, "{syncs:?}");
+        assert_eq!(count(&calls, "sync .filepact/journal/"), 1, "{syncs:?}");
+        let marks = count(&calls, "sync .filepact/checkpoint.lock");
+        assert_eq!(syncs.len(), 3 + marks, "{syncs:?}");
+        let of_documents =
+            calls.iter().filter(|call| call.starts_with("open") && !call.contains(".filepact"));
+        assert_eq!(of_documents.count(), documents);
+    }
+}
+
 /// The turnstile is for others who wait; most commits in a row do without.
 #[test]
 fn who_has_just_come_through_the_turnstile_takes_the_lock_alone_and_not_for_ever() {

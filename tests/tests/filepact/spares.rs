@@ -496,6 +496,23 @@ fn a_handle_has_a_bounded_number_of_spares() {
     assert_eq!(staged(&sim), Vec::<String>::new());
 }
 
+#[test]
+fn the_spares_of_a_handle_have_a_bounded_number_of_bytes() {
+    const BODY: usize = 60 * 1024;
+    let sim = prepared();
+    // No checkpoint may come, which sweeps them.
+    let options = options().inline_max(BODY).journal_max(u64::MAX);
+    let store = options.open_with(sim.actor()).expect("it opens");
+    for round in 0..3 {
+        let mut tx = store.begin().expect("the store is open");
+        for nth in 0..600 {
+            tx.write_bytes(format!("{nth}.bin"), vec![b'a' + round; BODY]).expect("a valid path");
+        }
+        tx.commit().expect("nothing stands in the way");
+    }
+    assert_eq!(spares(&sim).len(), 32 * 1024 * 1024 / BODY);
+}
+
 /// It is found out before the commit point, as without spares.
 #[test]
 fn a_directory_that_may_not_be_written_to_refuses_a_put_into_a_spare_before_anything_is_changed() {
