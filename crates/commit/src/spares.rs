@@ -3,6 +3,7 @@
 //! To overwrite one in place costs much less than a new file. Nobody sees it half written: a lease keeps
 //! everybody else from opening it until it is the document, and is only had while nobody has it
 //! open, or a mapping of it. Who still reads the old version keeps it; then the body goes into a new file.
+//! No other document gets it: who has looked the name up, and opens the file only now, would read that other one.
 //!
 //! A handle remembers its own spares, with the stamp that each had when it was displaced. One that has
 //! another by then was saved late, by an editor that had kept the old version open: it goes to
