@@ -1,9 +1,10 @@
 //! The order of all transactions that count, from the store's log.
 //!
-//! After a checkpoint the next segment of the journal takes the older ones away. So that nothing
-//! goes unseen only the supervisor makes checkpoints, just after a segment has begun, and looks at
-//! the log before and after. Numbers tell whether anything was missed all the same: a transaction
-//! has one for each change and one for itself, and only a checkpoint's own record comes between.
+//! A checkpoint lets the journal before it go, at once or with the next segment. So that nothing goes
+//! unseen only the supervisor makes checkpoints, just after a segment has begun, and the segments of
+//! before stay readable meanwhile (`linked`). Numbers tell whether anything was missed all the same: a
+//! transaction has one for each change and one for itself, and only a checkpoint's own record comes
+//! between.
 #![allow(clippy::disallowed_methods, reason = "looks at the names of segments")]
 
 use std::collections::BTreeMap;
@@ -12,7 +13,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use filepact::{LoggedKind, LoggedTransaction, Store};
+use filepact_journal::{Group, RecordKind};
 
+use super::linked::Linked;
 use super::record::{Logged, Wrote};
 use crate::processes::Outcome;
 
@@ -45,8 +48,7 @@ impl Order {
         if newest != self.newest_segment {
             self.newest_segment = newest;
             if store.status()?.journal_bytes > CHECKPOINT_BYTES {
-                self.look(store)?;
-                store.checkpoint()?;
+                self.beside(folder, || Ok(store.checkpoint()?))?;
                 self.checkpoints += 1;
                 self.look(store)?;
             }
@@ -62,27 +64,49 @@ impl Order {
 
     /// Looks at the log now.
     pub(super) fn look(&mut self, store: &Store) -> Outcome {
-        for transaction in store.log()? {
-            self.take(transaction)?;
+        for LoggedTransaction { txn, note, outside, changes, .. } in store.log()? {
+            let removed = |kind| matches!(kind, LoggedKind::Remove);
+            let wrote = changes.iter().map(|change| (&*change.path, removed(change.kind)));
+            self.take(txn, note.as_deref(), outside, wrote)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, transaction: LoggedTransaction) -> Outcome {
-        let txn = transaction.txn;
-        if transaction.outside {
+    /// Makes a call that may take the journal away, and looks at what it was until then.
+    pub(super) fn beside<T>(
+        &mut self,
+        folder: &Path,
+        call: impl FnOnce() -> Outcome<T>,
+    ) -> Outcome<T> {
+        let linked = Linked::of(folder)?;
+        let done = call()?;
+        for (changes, commit, txn) in linked.groups()?.iter().flat_map(Group::transactions) {
+            let wrote = changes.iter().filter_map(|record| match &record.kind {
+                RecordKind::Put(put) => Some((put.path.as_str(), false)),
+                RecordKind::Append(append) => Some((append.path.as_str(), false)),
+                RecordKind::Remove(remove) => Some((remove.path.as_str(), true)),
+                RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => None,
+            });
+            self.take(txn, commit.note.as_deref(), commit.outside, wrote)?;
+        }
+        Ok(done)
+    }
+
+    /// One transaction: the paths that it wrote, and whether it removed them.
+    fn take<'a>(
+        &mut self,
+        txn: u64,
+        note: Option<&str>,
+        outside: bool,
+        wrote: impl Iterator<Item = (&'a str, bool)>,
+    ) -> Outcome {
+        if outside {
             return Err(format!("transaction {txn} records an edit that nobody has made").into());
         }
-        let note = transaction.note.unwrap_or_default();
+        let note = note.unwrap_or_default();
         let op = note.parse().map_err(|error| format!("transaction {txn}: {error}"))?;
-        let mut wrote: Vec<Wrote> = transaction
-            .changes
-            .iter()
-            .map(|change| Wrote {
-                path: (*change.path).into(),
-                removed: change.kind == LoggedKind::Remove,
-            })
-            .collect();
+        let mut wrote: Vec<Wrote> =
+            wrote.map(|(path, removed)| Wrote { path: path.into(), removed }).collect();
         wrote.sort();
         let logged = Logged { txn, op, wrote };
         if let Some(before) = self.logged.get(&txn) {

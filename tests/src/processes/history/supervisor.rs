@@ -172,16 +172,14 @@ impl<'a> Show<'a> {
         self.order.follow(store, &self.scratch.store())
     }
 
-    /// With nobody left the store is recovered. Of what the log had not told yet, recovery leaves
-    /// all in the log, or says what it has kept.
+    /// With nobody left the store is recovered.
     fn kill_all(&mut self) -> Outcome {
         self.crew.kill_all()?;
         self.killed += self.processes;
         self.recoveries += 1;
-        if let Some(store) = self.store.take() {
-            self.order.look(&store)?;
-        }
-        let store = options().open(self.scratch.store())?;
+        self.store = None;
+        let folder = self.scratch.store();
+        let store = self.order.beside(&folder, || Ok(options().open(&folder)?))?;
         recovery::found_no_edits(store.recovery_report())?;
         self.order.look(&store)?;
         self.store = Some(store);
