@@ -75,7 +75,7 @@ impl StagedGroup {
     pub(crate) fn add(
         &mut self,
         fs: &dyn Fs,
-        names: &mut StageNames,
+        names: &StageNames,
         spares: &Spares,
         request: Request,
         validated: &Validated,
@@ -138,7 +138,7 @@ impl StagedGroup {
     fn fill(
         &mut self,
         fs: &dyn Fs,
-        names: &mut StageNames,
+        names: &StageNames,
         spares: &Spares,
         request: Request,
         validated: &Validated,
@@ -249,7 +249,7 @@ impl StagedGroup {
     /// The record of an append behind this offset; its bytes are added in C8, where the document ends.
     fn add_to(
         &mut self,
-        names: &mut StageNames,
+        names: &StageNames,
         path: String,
         content: Content,
         (offset, was): (u64, Was),

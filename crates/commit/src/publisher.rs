@@ -13,13 +13,9 @@ use crate::{Dress, Rescued, StageNames, Staged, Stamped, View, rescue, spare_nam
 pub(crate) struct Publisher<'a> {
     pub(crate) fs: &'a dyn Fs,
     pub(crate) view: &'a View,
-    stage: Mutex<Stage<'a>>,
-}
-
-/// What they have in common, for a moment at a time.
-struct Stage<'a> {
-    spares: &'a mut Spares,
-    names: &'a mut StageNames,
+    names: &'a StageNames,
+    /// For a moment at a time.
+    spares: Mutex<&'a mut Spares>,
 }
 
 /// A version that was displaced.
@@ -40,27 +36,27 @@ impl<'a> Publisher<'a> {
         fs: &'a dyn Fs,
         view: &'a View,
         spares: &'a mut Spares,
-        names: &'a mut StageNames,
+        names: &'a StageNames,
     ) -> Self {
-        Self { fs, view, stage: Mutex::new(Stage { spares, names }) }
+        Self { fs, view, names, spares: Mutex::new(spares) }
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage<'a>> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spares(&self) -> MutexGuard<'_, &'a mut Spares> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a body into the spare of its document, or into a new file.
     pub(crate) fn refill(&self, path: &str, txn: u64, refill: Refill) -> Result<Refilled, FsError> {
         let fs = self.fs;
         let mut rescued = None;
-        let spare = self.stage().spares.forget(path);
+        let spare = self.spares().forget(path);
         if let Some(spare) = spare {
             let of_no_use = match spare.take(fs)? {
                 Taken::Leased(file) => {
                     let staged = spare.overwrite(&*file, &refill)?;
                     return Ok(Refilled::of(refill, staged, Some(file), rescued));
                 }
-                Taken::Open => self.stage().spares.keep_in_mind(path, spare),
+                Taken::Open => self.spares().keep_in_mind(path, spare),
                 Taken::Edited => {
                     rescued = Some(rescue(fs, &spare.at, path, txn)?);
                     None
@@ -106,7 +102,7 @@ impl<'a> Publisher<'a> {
         let gone = Gone { at: &staged.at, by: Some(&staged), recycles, attrs: copied.as_ref() };
         self.settle(swap, displaced, gone, tell)?;
         if let Some((stamped, attrs)) = published {
-            self.stage().spares.note(swap.path, stamped, attrs);
+            self.spares().note(swap.path, stamped, attrs);
         }
         Ok(())
     }
@@ -143,9 +139,9 @@ impl<'a> Publisher<'a> {
         recycles: bool,
     ) -> Result<Option<Rescued>, FsError> {
         let fs = self.fs;
-        let recycles = recycles && self.stage().spares.may_keep(path, &stat);
+        let recycles = recycles && self.spares().may_keep(path, &stat);
         if !recycles {
-            let asks = self.stage().spares.may_keep_in_mind(&stat);
+            let asks = self.spares().may_keep_in_mind(&stat);
             if !asks || !is_open(fs, &at) {
                 return fs.unlink(&at).map(|()| None);
             }
@@ -154,7 +150,7 @@ impl<'a> Publisher<'a> {
         let (at, stat) = match spare_name_path(&at) {
             Some(_) => (at, stat),
             None => {
-                let name = self.stage().names.spare(path);
+                let name = self.names.spare(path);
                 fs.rename(&at, &name, Rename::Replace)?;
                 // The rename has moved its ctime.
                 let Some(now) = fs.stat(&name)? else { return Ok(None) };
@@ -167,13 +163,11 @@ impl<'a> Publisher<'a> {
         };
         let attrs = attrs.filter(|attrs| are_kept(attrs, &stat));
         let spare = Spare { at, stat, attrs };
-        let mut stage = self.stage();
         if recycles {
-            stage.spares.keep(path, spare);
+            self.spares().keep(path, spare);
             return Ok(None);
         }
-        let one_too_many = stage.spares.keep_in_mind(path, spare);
-        drop(stage);
+        let one_too_many = self.spares().keep_in_mind(path, spare);
         one_too_many.map_or(Ok(None), |spare| spare.unlink(fs).map(|()| None))
     }
 }

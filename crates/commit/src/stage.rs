@@ -5,6 +5,7 @@
 //! closed at once: a transaction of any size needs few descriptors.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use filepact_fs::{
     Access, Attrs, File, Fs, FsError, Kind, Stamp, Stat, SyncKind, Time, copy, parent_of, write_all,
@@ -240,32 +241,33 @@ pub(crate) fn owner(stat: &Stat) -> (u32, u32, u32) {
 #[derive(Debug)]
 pub struct StageNames {
     nonce: String,
-    used: u64,
+    used: AtomicU64,
 }
 
 impl StageNames {
     /// Names that no other handle makes.
     pub fn new(fs: &dyn Fs) -> Self {
-        Self { nonce: fs.unique(), used: 0 }
+        Self { nonce: fs.unique(), used: AtomicU64::new(0) }
     }
 
     /// A path for the swap of record `seq`, whose commit has this time.
-    pub fn swap(&mut self, seq: u64, time: Time) -> String {
-        self.used += 1;
-        format!("{STAGE}/{seq}.{}.{}.{}", time.0, self.nonce, self.used)
+    pub fn swap(&self, seq: u64, time: Time) -> String {
+        format!("{STAGE}/{seq}.{}.{}.{}", time.0, self.nonce, self.next())
     }
 
     /// A path for the spare of a document.
-    pub(crate) fn spare(&mut self, path: &str) -> String {
-        self.used += 1;
+    pub(crate) fn spare(&self, path: &str) -> String {
         let hash = Hash::of(path.as_bytes());
-        format!("{STAGE}/{SPARE}{hash}-{}-{}", self.nonce, self.used)
+        format!("{STAGE}/{SPARE}{hash}-{}-{}", self.nonce, self.next())
     }
 
     /// A name for a large body; it is never used twice.
-    pub fn body(&mut self) -> String {
-        self.used += 1;
-        format!("{}-{}.body", self.nonce, self.used)
+    pub fn body(&self) -> String {
+        format!("{}-{}.body", self.nonce, self.next())
+    }
+
+    fn next(&self) -> u64 {
+        self.used.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::{
 
 use filepact_fs::{File, Fs, Stamp, Stat, Time};
 use filepact_journal::{
-    FollowError, Follower, Group, Hash, Progress, Reading, Scan, State, StateFile, Was, Word,
-    Words, read_to,
+    FollowError, Follower, Group, Hash, Progress, ReadError, Reading, Scan, State, StateFile, Was,
+    Word, Words, read_to,
 };
 
 use crate::past::{Memory, Past};
@@ -225,11 +225,14 @@ impl View {
         let mut last = None;
         loop {
             let State { committed, published, .. } = self.read_state()?.state;
-            match read_to(&*self.fs, &committed)? {
+            match read_to(&*self.fs, &committed) {
                 Ok(scan) => return Ok((scan, published.seq)),
+                Err(ReadError::Io(error)) => return Err(error.into()),
                 // Twice the same: nobody has gone on meanwhile.
-                Err(error) if last.as_ref() == Some(&committed) => return Err(error.into()),
-                Err(_) => last = Some(committed),
+                Err(ReadError::Scan(error)) if last.as_ref() == Some(&committed) => {
+                    return Err(error.into());
+                }
+                Err(ReadError::Scan(_)) => last = Some(committed),
             }
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use filepact_fs::{Access, File, Fs, FsError, read_full};
 
 use crate::load::segments_in;
-use crate::scan::{Next, next_group, scan_to};
-use crate::{Group, Header, Mark, Position, Progress, Scan, ScanError, load, segment_path};
+use crate::scan::{Next, next_group};
+use crate::{Group, Header, Mark, Position, Progress, Scan, segment_path};
 
 /// Follows the journal of a store that others write.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Follower {
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// What follows was removed after a checkpoint, or is not what was expected to follow: read the
-    /// journal [anew](read_to).
+    /// journal [anew](crate::read_to).
     #[error("the journal does not reach back to where it was left")]
     Gone,
     /// A call failed.
@@ -102,17 +102,6 @@ impl Follower {
         let (_, file) = self.segment.as_ref().expect("opened above");
         Ok(&**file)
     }
-}
-
-/// Reads the journal up to `committed`, from the segment at which every scan starts.
-///
-/// # Errors
-/// Others may go on meanwhile, so that `committed` is not the newest any more and what it rests on
-/// is gone: after a [`ScanError`] read `state` again. Only if it still says the same is that damage.
-pub fn read_to(fs: &dyn Fs, committed: &Mark) -> Result<Result<Scan, ScanError>, FsError> {
-    let segments = load(fs)?;
-    let segments: Vec<(u64, &[u8])> = segments.iter().map(|s| (s.first, &*s.bytes)).collect();
-    Ok(scan_to(&segments, committed))
 }
 
 /// Everything from `offset` on.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! bytes:    hash   line (crc, chain)   fields (of each kind)   segment (header, names)
-//! reading:  load -> scan (pure) -> Scan { groups, end, tail } -> words (last say on each path)
+//! reading:  read (load -> scan, pure) -> Scan { groups, end, tail } -> words (last say on each path)
 //! writing:  append, birth -> Appended { group }
 //! beside others:  follow (what they have appended), progress (how far), Journal::catch_up
 //! beside:   state (what was known last; a hint, never synced)
@@ -60,6 +60,7 @@ mod line;
 mod load;
 mod position;
 mod progress;
+mod read;
 mod record;
 mod scan;
 mod segment;
@@ -69,13 +70,14 @@ mod words;
 pub use append::{Appended, Journal, Names, Resume};
 pub use birth::Blank;
 pub use error::AppendError;
-pub use follow::{FollowError, Follower, read_to};
+pub use follow::{FollowError, Follower};
 pub use group::Group;
 pub use hash::{Chain, Hash, Hasher, InvalidHash};
 pub use line::{LineError, encode_group};
-pub use load::{Segment, load, load_telling};
+pub use load::{Segment, load};
 pub use position::Position;
 pub use progress::Progress;
+pub use read::{ReadError, is_empty, read_all, read_to};
 pub use record::{Append, Body, Commit, Put, Record, RecordKind, Remove, Was};
 pub use scan::{Damage, Scan, ScanError, Tail, scan};
 pub use segment::{Header, JOURNAL_DIR, parse_segment_name, segment_name, segment_path};

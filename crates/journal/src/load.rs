@@ -1,4 +1,4 @@
-//! The segments, read into memory.
+//! Segments, read into memory.
 
 use filepact_fs::{Access, Fs, FsError, read_to_end};
 
@@ -20,27 +20,19 @@ pub struct Segment {
 /// What is read may exist in memory only; what was synced is not lost, but a group may parse and
 /// still go with the power.
 pub fn load(fs: &dyn Fs) -> Result<Vec<Segment>, FsError> {
-    load_telling(fs, |_, _| ())
+    let mut segments = Vec::new();
+    for first in segments_in(fs)? {
+        segments.extend(load_one(fs, first)?.map(|bytes| Segment { first, bytes }));
+    }
+    Ok(segments)
 }
 
-/// As [`load`], and tells before each segment how many are read, and how many there are; and once more at the end.
-///
-/// # Errors
-/// As of [`load`].
-pub fn load_telling(fs: &dyn Fs, tell: impl Fn(usize, usize)) -> Result<Vec<Segment>, FsError> {
-    let firsts = segments_in(fs)?;
-    let of = firsts.len();
-    let mut segments = Vec::new();
-    for (done, first) in firsts.into_iter().enumerate() {
-        tell(done, of);
-        let file = match fs.open(&segment_path(first), Access::Read) {
-            Err(error) if error.is_not_found() => continue,
-            file => file?,
-        };
-        segments.push(Segment { first, bytes: read_to_end(&*file)? });
+/// All of one segment; `None` if it is not there.
+pub(crate) fn load_one(fs: &dyn Fs, first: u64) -> Result<Option<Vec<u8>>, FsError> {
+    match fs.open(&segment_path(first), Access::Read) {
+        Err(error) if error.is_not_found() => Ok(None),
+        file => read_to_end(&*file?).map(Some),
     }
-    tell(of, of);
-    Ok(segments)
 }
 
 /// The first seqs of all segments, in order.

@@ -17,9 +17,20 @@
 //!
 //! What this cannot tell from a torn tail: damage to the last group, when `state` is lost too.
 
-use crate::line::{ChainHasher, LineError, Structure, highest_synced, parse_line};
-use crate::segment::{JOURNAL_DIR, PADDING};
-use crate::{Group, Header, Mark, Position, Record, RecordKind, segment_path};
+mod next;
+mod part;
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use filepact_fs::with_each;
+
+use crate::line::LineError;
+use crate::segment::JOURNAL_DIR;
+use crate::{Chain, Group, Header, Mark, Position, RecordKind, segment_path};
+
+pub(crate) use next::{Next, next_group};
+use part::{Part, Sound, Until};
 
 /// What a sound journal says.
 #[derive(Clone, Debug)]
@@ -83,7 +94,8 @@ pub struct Damage {
     pub reason: String,
 }
 
-const PADDING_BLOCK: [u8; 1024] = [PADDING; 1024];
+/// How many segments to read for each thread.
+const WORTH_A_THREAD: usize = 2;
 
 /// Reads the journal from its segments: each with the first seq that its name says.
 ///
@@ -95,39 +107,41 @@ const PADDING_BLOCK: [u8; 1024] = [PADDING; 1024];
 pub fn scan(segments: &[(u64, &[u8])], synced: Option<u64>) -> Result<Scan, ScanError> {
     let mut segments = segments.to_vec();
     segments.sort_by_key(|(first, _)| *first);
-    let Some(newest) = segments.last().copied() else {
-        return Err(ScanError::Damaged(Damage {
-            segment: JOURNAL_DIR.to_owned(),
-            offset: 0,
-            reason: "there is no segment".to_owned(),
-        }));
-    };
-    let (newest_header, _) = parse_header(newest)?;
-    let start = start_of(segments.iter().map(|(first, _)| *first), newest_header.checkpoint);
-    let Some(start) = start else { return Err(without_beginning(segments[0].0, &newest_header)) };
-    let mut run = Run::new(&newest_header.store);
-    for (at, segment) in segments.iter().enumerate().skip(start) {
-        run.enter(*segment)?;
-        match segments.get(at + 1) {
-            Some((next, _)) => run.read_to(*segment, *next)?,
-            None => run.read_newest(*segment)?,
-        }
-    }
-    let end = run.end();
-    let Run { groups, checkpoint, tail, .. } = run;
+    let firsts: Vec<u64> = segments.iter().map(|(first, _)| *first).collect();
+    let read = |at: usize| Ok::<_, ScanError>(Some(Cow::Borrowed(segments[at].1)));
+    scan_all(Segments { firsts: &firsts, threads: 1, read, tell: &|_, _| () }, synced)
+}
+
+/// The segments that a scan asks for.
+pub(crate) struct Segments<'s, R> {
+    /// What each begins with, as its name says, in order.
+    pub(crate) firsts: &'s [u64],
+    /// So many are read at once.
+    pub(crate) threads: usize,
+    /// Reads one of them, by its index.
+    pub(crate) read: R,
+    pub(crate) tell: &'s Tell<'s>,
+}
+
+/// All of a segment, or `None` if it has gone.
+pub(crate) type Bytes<'b> = Option<Cow<'b, [u8]>>;
+
+/// Hears how many segments are done, of how many; threads may tell it at once.
+pub(crate) type Tell<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// As [`scan`], of segments that are read one after the other, and held no longer than that takes.
+pub(crate) fn scan_all<'b, E: From<ScanError> + Send>(
+    segments: Segments<'_, impl Fn(usize) -> Result<Bytes<'b>, E> + Sync>,
+    synced: Option<u64>,
+) -> Result<Scan, E> {
+    let scan = segments.scan(Until::End)?;
+    let end = &scan.end;
     if let Some(synced) = synced.filter(|synced| *synced > end.seq()) {
         let reason =
             format!("the journal ends with record {}, and {synced} had been synced", end.seq());
-        return Err(damaged(end.segment(), end.offset(), reason));
+        return Err(damaged(end.segment(), end.offset(), reason).into());
     }
-    Ok(Scan {
-        store: newest_header.store,
-        groups,
-        checkpoint,
-        end,
-        tail,
-        newest_bytes: newest.1.len() as u64,
-    })
+    Ok(scan)
 }
 
 /// Reads the journal up to `committed`, which others have said a moment ago: what lies beyond is
@@ -135,36 +149,91 @@ pub fn scan(segments: &[(u64, &[u8])], synced: Option<u64>) -> Result<Scan, Scan
 ///
 /// # Errors
 /// As in [`scan`]; also where others have gone on since, and removed what `committed` rests on.
-pub(crate) fn scan_to(segments: &[(u64, &[u8])], committed: &Mark) -> Result<Scan, ScanError> {
-    let mut segments: Vec<_> =
-        segments.iter().filter(|(first, _)| *first <= committed.segment).copied().collect();
-    segments.sort_by_key(|(first, _)| *first);
-    let newest = segments.last().copied().filter(|(first, _)| *first == committed.segment);
-    let Some(newest) = newest else {
-        return Err(damaged(committed.segment, 0, "it is missing".to_owned()));
-    };
-    let (header, _) = parse_header(newest)?;
-    let start = start_of(segments.iter().map(|(first, _)| *first), header.checkpoint);
-    let Some(start) = start else { return Err(without_beginning(segments[0].0, &header)) };
-    let mut run = Run::new(&header.store);
-    for (at, segment) in segments.iter().enumerate().skip(start) {
-        run.enter(*segment)?;
-        let next = segments.get(at + 1).map_or(committed.seq + 1, |(next, _)| *next);
-        run.read_to(*segment, next)?;
+pub(crate) fn scan_to<'b, E: From<ScanError> + Send>(
+    segments: Segments<'_, impl Fn(usize) -> Result<Bytes<'b>, E> + Sync>,
+    committed: &Mark,
+) -> Result<Scan, E> {
+    let until = segments.firsts.partition_point(|first| *first <= committed.segment);
+    let firsts = &segments.firsts[..until];
+    if firsts.last() != Some(&committed.segment) {
+        return Err(missing(committed.segment).into());
     }
-    let (end, newest_bytes) = (run.end(), newest.1.len() as u64);
-    if Mark::from(&end) != *committed {
+    let scan = Segments { firsts, ..segments }.scan(Until::Seq(committed.seq + 1))?;
+    if Mark::from(&scan.end) != *committed {
         let reason = "it is not what `state` says of it".to_owned();
-        return Err(damaged(end.segment(), end.offset(), reason));
+        return Err(damaged(scan.end.segment(), scan.end.offset(), reason).into());
     }
-    Ok(Scan {
-        store: header.store.clone(),
-        groups: run.groups,
-        checkpoint: run.checkpoint,
-        end,
-        tail: Tail::Clean,
-        newest_bytes,
-    })
+    Ok(scan)
+}
+
+impl<'b, E, R> Segments<'_, R>
+where
+    E: From<ScanError> + Send,
+    R: Fn(usize) -> Result<Bytes<'b>, E> + Sync,
+{
+    fn scan(self, until: Until) -> Result<Scan, E> {
+        let Self { firsts, threads, read, tell } = self;
+        let Some((&newest, elders)) = firsts.split_last() else {
+            let reason = "there is no segment".to_owned();
+            let (segment, offset) = (JOURNAL_DIR.to_owned(), 0);
+            return Err(ScanError::Damaged(Damage { segment, offset, reason }).into());
+        };
+        let Some(bytes) = read(elders.len())? else { return Err(missing(newest).into()) };
+        let (newest_header, _) = parse_header((newest, &bytes))?;
+        let start = start_of(firsts.iter().copied(), newest_header.checkpoint);
+        let Some(start) = start else {
+            return Err(without_beginning(firsts[0], &newest_header).into());
+        };
+        let (done, of) = (AtomicUsize::new(0), firsts.len() - start);
+        tell(0, of);
+        let read_part = |at: usize| -> Result<_, E> {
+            let (first, next) = (firsts[at], firsts[at + 1]);
+            let part = match read(at)? {
+                Some(bytes) => Part::read((first, &bytes), Until::Seq(next)),
+                None => Err(missing(first)),
+            };
+            tell(done.fetch_add(1, Ordering::Relaxed) + 1, of);
+            Ok(part)
+        };
+        let mut parts =
+            with_each(threads, WORTH_A_THREAD, (start..elders.len()).collect(), read_part)?;
+        parts.push(Part::read((newest, &bytes), until));
+        tell(of, of);
+        Ok(Scan { newest_bytes: bytes.len() as u64, ..join(&newest_header.store, parts)? })
+    }
+}
+
+/// All parts, each of which has to follow from the one before it.
+fn join(store: &str, parts: Vec<Result<Part, ScanError>>) -> Result<Scan, ScanError> {
+    let (mut groups, mut checkpoint, mut before) = (Vec::new(), 0, None);
+    for part in parts {
+        let Part { header, sound } = part?;
+        let wrong = |reason: &str| Err(damaged(header.first, 0, reason.to_owned()));
+        if header.store != store {
+            return wrong("it belongs to another store than the newest segment");
+        }
+        // Where the scan starts the header is taken at its word, but for a journal's beginning.
+        let chain = before.as_ref().map(|(at, _): &(Position, _)| at.chain());
+        let chain = chain.or((header.first == 1).then_some(Chain::ZERO));
+        if chain.is_some_and(|chain| chain != header.chain) {
+            return wrong("it does not follow from what stands before it");
+        }
+        checkpoint = checkpoint.max(header.checkpoint);
+        let Sound { groups: more, end, tail } = sound?;
+        for record in more.iter().flat_map(|group: &Group| &*group.records) {
+            if let RecordKind::Checkpoint { upto } = record.kind {
+                checkpoint = checkpoint.max(upto);
+            }
+        }
+        groups.extend(more);
+        before = Some((end, tail));
+    }
+    let (end, tail) = before.expect("there is a newest segment");
+    Ok(Scan { store: store.to_owned(), groups, checkpoint, end, tail, newest_bytes: 0 })
+}
+
+fn missing(segment: u64) -> ScanError {
+    damaged(segment, 0, "it is missing".to_owned())
 }
 
 fn without_beginning(oldest: u64, newest: &Header) -> ScanError {
@@ -200,209 +269,6 @@ fn refuse(segment: u64, offset: u64, error: LineError) -> ScanError {
 
 fn damaged(segment: u64, offset: u64, reason: String) -> ScanError {
     ScanError::Damaged(Damage { segment: segment_path(segment), offset, reason })
-}
-
-/// A scan under way.
-struct Run<'a> {
-    store: &'a str,
-    groups: Vec<Group>,
-    checkpoint: u64,
-    at: Option<Position>,
-    tail: Tail,
-}
-
-impl<'a> Run<'a> {
-    fn new(store: &'a str) -> Self {
-        Self { store, groups: Vec::new(), checkpoint: 0, at: None, tail: Tail::Clean }
-    }
-
-    /// Where the segment that was entered last is read to.
-    fn end(&self) -> Position {
-        self.at.expect("a segment was entered")
-    }
-
-    /// The header: it follows from what stands before it.
-    fn enter(&mut self, segment: (u64, &[u8])) -> Result<(), ScanError> {
-        let (header, len) = parse_header(segment)?;
-        let wrong = |reason: &str| Err(damaged(header.first, 0, reason.to_owned()));
-        if header.store != self.store {
-            return wrong("it belongs to another store than the newest segment");
-        }
-        // Where the scan starts the header is taken at its word, but for a journal's beginning.
-        let before = self.at.map(|at| at.chain());
-        let before = before.or((header.first == 1).then_some(crate::Chain::ZERO));
-        if before.is_some_and(|chain| chain != header.chain) {
-            return wrong("it does not follow from what stands before it");
-        }
-        self.checkpoint = self.checkpoint.max(header.checkpoint);
-        self.at = Some(Position::new(header.first, len as u64, header.first - 1, header.chain));
-        Ok(())
-    }
-
-    /// A segment that another one follows: whole groups, exactly to the next one's first seq.
-    fn read_to(&mut self, (first, bytes): (u64, &[u8]), next: u64) -> Result<(), ScanError> {
-        let mut born = true;
-        loop {
-            let at = self.end();
-            if at.seq() + 1 == next {
-                return Ok(());
-            }
-            if at.seq() + 1 > next {
-                let reason = format!("a group runs past {next}, where the next segment begins");
-                return Err(damaged(first, at.offset(), reason));
-            }
-            match next_group(bytes, 0, at, born) {
-                // A later segment says that the sync of this one had returned.
-                Next::Group(group) => self.take(Group { covered: true, ..group }),
-                Next::End => {
-                    let reason = format!(
-                        "it ends with record {}, and the next segment begins with {next}: what \
-                         lies between is missing",
-                        at.seq()
-                    );
-                    return Err(damaged(first, at.offset(), reason));
-                }
-                Next::Bad { offset, error, .. } => return Err(refuse(first, offset, error)),
-            }
-            born = false;
-        }
-    }
-
-    /// The segment that no other follows: its tail may be torn.
-    fn read_newest(&mut self, (first, bytes): (u64, &[u8])) -> Result<(), ScanError> {
-        let begin = self.groups.len();
-        // What the lines behind the last group say, whole or not.
-        let mut synced = None;
-        loop {
-            let at = self.end();
-            let born = self.groups.len() == begin;
-            match next_group(bytes, 0, at, born) {
-                Next::Group(group) => self.take(group),
-                Next::End if born => {
-                    return Err(damaged(first, at.offset(), "it has no group".to_owned()));
-                }
-                Next::End => break,
-                Next::Bad { offset, error, .. } if born => {
-                    return Err(refuse(first, offset, error));
-                }
-                Next::Bad { offset, error: error @ LineError::Newer(_), .. } => {
-                    return Err(refuse(first, offset, error));
-                }
-                Next::Bad { offset, seq, error } => {
-                    synced = highest_synced(&bytes[to_index(at.offset())..]);
-                    if synced.is_some_and(|synced| synced >= seq) {
-                        let reason = format!("{error}; a later line says that it had been synced");
-                        return Err(damaged(first, offset, reason));
-                    }
-                    self.tail = Tail::Torn { offset, reason: error.to_string() };
-                    break;
-                }
-            }
-        }
-        for group in self.groups[begin..].iter_mut().rev() {
-            group.covered = synced.is_some_and(|synced| synced >= group.last);
-            synced = synced.max(group.records.iter().map(|record| record.synced).max());
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, group: Group) {
-        self.at = Some(group.ends);
-        for record in &*group.records {
-            if let RecordKind::Checkpoint { upto } = record.kind {
-                self.checkpoint = self.checkpoint.max(upto);
-            }
-        }
-        self.groups.push(group);
-    }
-}
-
-/// What stands at a place.
-pub(crate) enum Next {
-    Group(Group),
-    /// Nothing but padding.
-    End,
-    /// A line that is not the record `seq`.
-    Bad {
-        offset: u64,
-        seq: u64,
-        error: LineError,
-    },
-}
-
-/// The group at `at`; `bytes` are the segment's from `base` on.
-pub(crate) fn next_group(bytes: &[u8], base: u64, at: Position, born: bool) -> Next {
-    let mut records: Vec<Record> = Vec::new();
-    let mut structure = Structure::default();
-    let mut chain = ChainHasher::new(at.chain());
-    let mut begins = at;
-    let mut offset = to_index(at.offset() - base);
-    let first = at.seq() + 1;
-    for seq in first.. {
-        let Some(line_offset) = next_line(bytes, offset) else {
-            return if records.is_empty() {
-                Next::End
-            } else {
-                Next::Bad { offset: base + offset as u64, seq, error: LineError::Unfinished }
-            };
-        };
-        let bad = |error| Next::Bad { offset: base + line_offset as u64, seq, error };
-        let rest = &bytes[line_offset..];
-        let Some(len) = memchr::memchr(PADDING, rest) else {
-            return bad(LineError::NoEnd);
-        };
-        let line = match parse_line(&rest[..len], seq) {
-            Ok(line) => line,
-            Err(error) => return bad(error),
-        };
-        let synced = line.record.synced;
-        if synced >= first {
-            return bad(LineError::Malformed("it says that its own group was synced".to_owned()));
-        }
-        if !structure.admits(&line.record) {
-            return bad(LineError::Malformed("a checkpoint cannot stand here".to_owned()));
-        }
-        let follows = chain.follow(&line);
-        if records.is_empty() {
-            begins = at.after(base + line_offset as u64, at.seq(), at.chain());
-        }
-        offset = line_offset + len + 1;
-        if let Some(chain) = line.chain {
-            if chain != follows {
-                return bad(LineError::Chain);
-            }
-            if !structure.is_whole() {
-                return bad(LineError::Malformed("its transaction is not whole".to_owned()));
-            }
-            records.push(line.record);
-            return Next::Group(Group {
-                records: records.into(),
-                first,
-                last: seq,
-                begins,
-                ends: at.after(base + offset as u64, seq, chain),
-                born,
-                covered: false,
-            });
-        }
-        records.push(line.record);
-    }
-    unreachable!("a file is shorter than the numbers from {first} on")
-}
-
-/// Where the next line begins, padding skipped: block by block, since most of a young segment is
-/// padding.
-fn next_line(bytes: &[u8], offset: usize) -> Option<usize> {
-    let blocks = bytes[offset..].chunks_exact(PADDING_BLOCK.len());
-    let padding = blocks.take_while(|block| *block == PADDING_BLOCK).count();
-    let offset = offset + padding * PADDING_BLOCK.len();
-    let padding = bytes[offset..].iter().position(|byte| *byte != PADDING)?;
-    Some(offset + padding)
-}
-
-/// An offset that was found in a slice.
-fn to_index(offset: u64) -> usize {
-    usize::try_from(offset).expect("the segment is in memory")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Why a store could not be opened. Each leaves the documents as they were.
 
 use filepact_fs::FsError;
-use filepact_journal::{AppendError, Damage, ScanError};
+use filepact_journal::{AppendError, Damage, ReadError, ScanError};
 
 /// Recovery refused, or failed on its way.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,15 @@ impl From<ScanError> for RecoveryError {
         match error {
             ScanError::Damaged(damage) => Self::Damaged(damage),
             newer => Self::Newer(newer.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for RecoveryError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Scan(error) => error.into(),
+            ReadError::Io(error) => error.into(),
         }
     }
 }

@@ -12,8 +12,8 @@ use filepact_fs::{
     Access, DocPath, File, Fs, FsError, Kind, Stamp, Stat, Time, parent_of, with_each,
 };
 use filepact_journal::{
-    Added, Append, Base, Body, Change, Hash, Put, Reading, RecordKind, Scan, Segment, StateFile,
-    Was, Word, Words, load_telling, scan,
+    Added, Append, Base, Body, Change, Hash, Put, Reading, RecordKind, Scan, StateFile, Was, Word,
+    Words, is_empty, read_all,
 };
 
 use crate::progress::{Counted, Tell};
@@ -54,16 +54,12 @@ pub struct Inspected {
 pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>, RecoveryError> {
     // Nobody else has the store open, so that nobody writes meanwhile.
     let state = StateFile::open(fs)?.and_then(|file| file.last_read());
-    let step = RecoveryStep::Journal;
-    let segments = load_telling(fs, |done, of| tell(RecoveryProgress { step, done, of }))?;
-    if segments.is_empty() && state.is_none() {
+    if is_empty(fs)? && state.is_none() {
         return Ok(None);
     }
     let synced = state.as_ref().map(|reading| reading.synced);
-    let borrowed: Vec<(u64, &[u8])> =
-        segments.iter().map(|Segment { first, bytes }| (*first, bytes.as_slice())).collect();
-    let scan = scan(&borrowed, synced)?;
-    drop(segments);
+    let step = RecoveryStep::Journal;
+    let scan = read_all(fs, synced, &|done, of| tell(RecoveryProgress { step, done, of }))?;
     verify_paths(&scan)?;
 
     let failed =
@@ -75,6 +71,7 @@ pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>
         words.apply(group);
     }
     words.clear_upto(scan.checkpoint);
+    words.forget_gone();
     let mut changed = Vec::new();
     for (path, word) in words.iter().filter(|(_, word)| !word.said.appends.is_empty()) {
         verify_added(fs, path, &word.said.appends)?;

@@ -43,7 +43,7 @@ pub fn join(fs: Arc<Latched>) -> Result<Opened, RecoveryError> {
 }
 
 fn read(fs: &Arc<Latched>, committed: &Mark) -> Result<(Scan, Journal), RecoveryError> {
-    let scan = read_to(&**fs, committed)??;
+    let scan = read_to(&**fs, committed)?;
     let journal = Journal::join(fs.clone(), &scan)?;
     Ok((scan, journal))
 }

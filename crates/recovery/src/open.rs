@@ -89,7 +89,7 @@ fn recover(
     let mut journal = secure(&fs, inspection)?;
 
     let names = StageNames::new(&*fs);
-    let mut run = Run { fs: &*fs, inspection, names, inline_max, tell };
+    let run = Run { fs: &*fs, inspection, names, inline_max, tell };
     if !inspection.trusted && !planned.is_empty() {
         // What is found may be the work of a recovery that died: a swap that has displaced somebody's edit is
         // durable before the next swap of that document, or a power cut keeps the second one alone, and what

@@ -183,7 +183,7 @@ pub fn decide(facts: Facts) -> Row {
     }
 }
 
-/// The plan for all paths, or the first refusal.
+/// The plan for all paths, in their order.
 pub fn plan(facts: impl IntoIterator<Item = (String, Facts)>) -> Vec<Planned> {
     let planned = |(path, facts)| Planned { path, facts, row: decide(facts) };
     facts.into_iter().map(planned).collect()

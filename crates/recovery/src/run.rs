@@ -4,8 +4,8 @@ use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 
 use filepact_commit::{
-    Displaced, Dress, Holds, Known, Live, Rewritten, STAGE, SpareWords, StageNames, Staged,
-    Stamped, Swap, drop_staged, finish, hash_part, is_earlier, look_past_links, place,
+    Displaced, Dress, Holds, Known, Live, Rescued, Rewritten, STAGE, SpareWords, StageNames,
+    Staged, Stamped, Swap, drop_staged, finish, hash_part, is_earlier, look_past_links, place,
     remove_document, rescue, restage, rewrite, settle, settle_leftover, spare_name_path,
     stage_edited, stage_name_record, sync_documents, sync_names,
 };
@@ -31,44 +31,67 @@ pub(crate) struct Run<'a> {
     pub(crate) tell: &'a Tell<'a>,
 }
 
+/// What became of one document.
+#[derive(Default)]
+struct Redone {
+    /// The edit that its word displaced.
+    rescued: Option<Rescued>,
+    /// Its path, if it keeps what the journal knows nothing of.
+    left: Option<String>,
+}
+
 impl Run<'_> {
     /// Brings every document to its word. Nothing is durable yet when this returns.
     pub(crate) fn redo(
-        &mut self,
+        &self,
         planned: &[Planned],
         report: &mut Report,
     ) -> Result<(), RecoveryError> {
-        // Removals first, as in C8: a document may give way to a directory of the same name.
-        let removes = planned.iter().filter(|planned| planned.facts.body == BodyAt::Removed);
-        let puts = planned.iter().filter(|planned| planned.facts.body != BodyAt::Removed);
+        let is_removed = |planned: &&Planned| planned.facts.body == BodyAt::Removed;
+        let (removes, puts): (Vec<_>, Vec<_>) = planned.iter().partition(is_removed);
         let published = Counted::begin(self.tell, RecoveryStep::Publish, planned.len());
-        for Planned { path, row, .. } in removes.chain(puts) {
-            match row.action {
-                Action::Redo(displace) => self.publish(path, displace, report)?,
-                Action::Verify => self.give_back(path)?,
-                Action::Rewrite => {
-                    self.give_back(path)?;
-                    self.rewrite(path, self.inspected(path), report)?;
-                }
-                Action::Extend => {
-                    self.give_back(path)?;
-                    self.extend(path)?;
-                }
-                Action::Leave => {
-                    report.left.push(path.clone());
-                    self.extend(path)?;
-                }
-                Action::Keep | Action::Adopt | Action::Refuse => {}
-            }
+        let redo = |planned: &Planned| {
+            let redone = self.redo_one(planned)?;
             published.one();
+            Ok::<_, RecoveryError>(redone)
+        };
+        // Removals first, as in C8: a document may give way to a directory of the same name.
+        for documents in [removes, puts] {
+            let redone = with_each(self.fs.threads(), WORTH_A_THREAD, documents, redo)?;
+            for Redone { rescued, left } in redone {
+                report.rescued.extend(rescued);
+                report.left.extend(left);
+            }
         }
         Ok(())
+    }
+
+    fn redo_one(&self, Planned { path, row, .. }: &Planned) -> Result<Redone, RecoveryError> {
+        match row.action {
+            Action::Redo(displace) => return Ok(self.publish(path, displace)?),
+            Action::Verify => self.give_back(path)?,
+            Action::Rewrite => {
+                self.give_back(path)?;
+                let rescued = self.rewrite(path, self.inspected(path))?;
+                return Ok(Redone { rescued, left: None });
+            }
+            Action::Extend => {
+                self.give_back(path)?;
+                self.extend(path)?;
+            }
+            Action::Leave => {
+                self.extend(path)?;
+                return Ok(Redone { rescued: None, left: Some(path.clone()) });
+            }
+            Action::Keep | Action::Adopt | Action::Refuse => {}
+        }
+        Ok(Redone::default())
     }
 
     /// After a sync: what the device does not show is written to a new inode. Returns the documents of which
     /// that is so; they need a sync again.
     pub(crate) fn verify(
-        &mut self,
+        &self,
         planned: &[Planned],
         report: &mut Report,
     ) -> Result<HashSet<String>, RecoveryError> {
@@ -83,12 +106,17 @@ impl Run<'_> {
                 doubtful
             },
         )?;
-        let mut rewritten = HashSet::new();
-        for (path, seen) in doubtful.into_iter().flatten() {
-            self.rewrite(&path, seen, report)?;
-            rewritten.insert(path);
-        }
-        Ok(rewritten)
+        let rewrite = |(path, seen): (String, Seen)| {
+            let rescued = self.rewrite(&path, seen)?;
+            Ok::<_, RecoveryError>((path, rescued))
+        };
+        let doubtful = doubtful.into_iter().flatten().collect();
+        let rewritten = with_each(self.fs.threads(), WORTH_A_THREAD, doubtful, rewrite)?;
+        let paths = rewritten.into_iter().map(|(path, rescued)| {
+            report.rescued.extend(rescued);
+            path
+        });
+        Ok(paths.collect())
     }
 
     /// The document, and what was seen of it, if the device does not show that.
@@ -287,19 +315,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn publish(
-        &mut self,
-        path: &str,
-        displace: Displace,
-        report: &mut Report,
-    ) -> Result<(), RecoveryError> {
+    fn publish(&self, path: &str, displace: Displace) -> Result<Redone, FsError> {
         let word = self.word(path).clone();
         let base = word.said.base.as_ref().expect("what is redone has a body, or goes");
         let at = self.names.swap(base.seq, base.time);
         let swap = Swap::of(path, &word, base);
         let Change::Put(put) = &base.change else {
             let displaced = remove_document(self.fs, path, &at)?;
-            return self.settle(swap, &at, displaced, displace, None, report);
+            let rescued = self.settle(swap, &at, displaced, displace, None)?;
+            return Ok(Redone { rescued, left: None });
         };
         let (dir, attrs) = place(self.fs, path)?;
         // Of a put that has its own no record knows the extended attributes: those of what stands there
@@ -324,16 +348,15 @@ impl Run<'_> {
             _ => restage(self.fs, &word.said, &dir, dress, at)?,
         };
         let displaced = swap.run(self.fs, &staged)?;
-        let at = staged.at.clone();
-        self.settle(swap, &at, displaced, displace, Some(&staged), report)?;
+        let rescued = self.settle(swap, &staged.at, displaced, displace, Some(&staged))?;
         if edited {
             // The edit goes where its document goes, as with any rename; and so does what was added.
-            report.left.push(path.to_owned());
             self.extend(path)?;
         }
-        Ok(())
+        Ok(Redone { rescued, left: edited.then(|| path.to_owned()) })
     }
 
+    /// Drops or rescues what was displaced.
     fn settle(
         &self,
         swap: Swap<'_>,
@@ -341,14 +364,10 @@ impl Run<'_> {
         displaced: Displaced,
         displace: Displace,
         staged: Option<&Staged>,
-        report: &mut Report,
-    ) -> Result<(), RecoveryError> {
+    ) -> Result<Option<Rescued>, FsError> {
         match displaced {
-            Displaced::No => return Ok(()),
-            Displaced::Rescued(rescued) => {
-                report.rescued.push(rescued);
-                return Ok(());
-            }
+            Displaced::No => return Ok(None),
+            Displaced::Rescued(rescued) => return Ok(Some(rescued)),
             Displaced::Yes => {}
         }
         let inspected = self.document(swap.path).stamp;
@@ -357,12 +376,12 @@ impl Run<'_> {
             inspected.zip(stat).is_some_and(|(then, now)| then.stamp.same_body(&now.stamp));
         if displace == Displace::Drop && as_inspected {
             self.fs.unlink(at)?;
+            Ok(None)
         } else if displace == Displace::Rescue && as_inspected {
-            report.rescued.push(rescue(self.fs, at, swap.path, swap.txn)?);
+            rescue(self.fs, at, swap.path, swap.txn).map(Some)
         } else {
-            report.rescued.extend(settle(self.fs, at, swap, staged)?);
+            settle(self.fs, at, swap, staged)
         }
-        Ok(())
     }
 
     /// Adds what was added to the document since its body was put there, where it is missing.
@@ -375,20 +394,14 @@ impl Run<'_> {
     }
 
     /// The same content on a new inode, for a document that reads well and may not be on the disk.
-    fn rewrite(
-        &mut self,
-        path: &str,
-        seen: Seen,
-        report: &mut Report,
-    ) -> Result<(), RecoveryError> {
-        let Some(seen) = seen else { return Ok(()) };
+    fn rewrite(&self, path: &str, seen: Seen) -> Result<Option<Rescued>, RecoveryError> {
+        let Some(seen) = seen else { return Ok(None) };
         let Word { seq, txn, time, .. } = *self.word(path);
         let at = self.names.swap(seq, time);
         match rewrite(self.fs, path, seen, at, (txn, time))? {
-            Rewritten::Done(rescued) => report.rescued.extend(rescued),
-            Rewritten::Edited => return Err(being_edited(path)),
+            Rewritten::Done(rescued) => Ok(rescued),
+            Rewritten::Edited => Err(being_edited(path)),
         }
-        Ok(())
     }
 
     /// The document as it was inspected.

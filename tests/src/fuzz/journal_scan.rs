@@ -15,7 +15,7 @@ use filepact_fs::Fs;
 use filepact_journal::arbitrary::{Groups, transaction};
 use filepact_journal::{
     Chain, Group, Header, JOURNAL_DIR, Journal, Mark, Names, Record, Resume, Scan, ScanError, Tail,
-    Words, encode_group, load, read_to, scan, segment_path,
+    Words, encode_group, read_all, read_to, scan, segment_path,
 };
 use filepact_simfs::SimFs;
 
@@ -237,8 +237,7 @@ fn goes_on(segments: &Segments, scan: &Scan) {
     let fs: Arc<dyn Fs> = sim.actor();
     for group in &scan.groups {
         if group.begins.segment() == scan.end.segment() {
-            let read = read_to(&*fs, &Mark::from(&group.ends)).expect("nothing fails here");
-            let read = read.expect("it verified before");
+            let read = read_to(&*fs, &Mark::from(&group.ends)).expect("it verified before");
             let upto = records(&scan.groups);
             let upto: Vec<_> = upto.into_iter().filter(|record| record.seq <= group.last).collect();
             assert_eq!(records(&read.groups), upto);
@@ -256,9 +255,7 @@ fn goes_on(segments: &Segments, scan: &Scan) {
         };
         let next = journal.append(transaction("a", b"next"), fs.now()).expect("nothing fails here");
         journal.remove_elders();
-        let loaded = load(&*fs).expect("nothing fails here");
-        let loaded: Vec<_> = loaded.iter().map(|s| (s.first, s.bytes.as_slice())).collect();
-        let after = filepact_journal::scan(&loaded, Some(next.last)).unwrap_or_else(|error| {
+        let after = read_all(&*fs, Some(next.last), &|_, _| ()).unwrap_or_else(|error| {
             panic!("{error}\nrepeated {repeat}, at the tail {at_the_tail}\n{}", world.dump())
         });
         // What is repeated says anew what had been synced.

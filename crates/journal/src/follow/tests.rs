@@ -4,7 +4,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::arbitrary::transaction;
 use crate::faulty::Faulty;
-use crate::{Journal, RecordKind, scan};
+use crate::{Journal, RecordKind, load, read_to, scan};
 
 fn checkpoint(journal: &mut Journal) {
     let upto = journal.next_seq() - 1;
@@ -22,7 +22,7 @@ fn append(journal: &mut Journal, len: usize) -> Group {
 fn store() -> (TempDir, Arc<Faulty>, Journal, Follower) {
     let (dir, fs) = Faulty::temp();
     let journal = Journal::create(fs.clone(), "5eed").unwrap();
-    let scan = read_to(&*fs, &Mark::from(journal.end())).unwrap().unwrap();
+    let scan = read_to(&*fs, &Mark::from(journal.end())).unwrap();
     let follower = Follower::new(fs.clone(), Progress::of(&scan));
     (dir, fs, journal, follower)
 }
@@ -63,7 +63,7 @@ fn what_is_not_committed_is_not_looked_at() {
     append(&mut journal, 300_000);
     assert_eq!(follower.follow(&mark).unwrap().len(), 1);
     assert_eq!(Mark::from(follower.progress().end()), mark);
-    let read = read_to(&*fs, &mark).unwrap().unwrap();
+    let read = read_to(&*fs, &mark).unwrap();
     assert_eq!((read.groups.len(), Mark::from(&read.end)), (2, mark.clone()));
     // A reader who is behind asks for nothing.
     assert_eq!(follower.follow(&committed(&journal)).unwrap().len(), 2);
@@ -81,13 +81,13 @@ fn who_has_fallen_behind_a_checkpoint_reads_anew() {
     append(&mut journal, 300_000);
     let mark = committed(&journal);
     assert!(matches!(follower.follow(&mark), Err(FollowError::Gone)));
-    let read = read_to(&*fs, &mark).unwrap().unwrap();
+    let read = read_to(&*fs, &mark).unwrap();
     follower.restart(&read);
     assert_eq!(Mark::from(follower.progress().end()), mark);
     append(&mut journal, 10);
     assert_eq!(follower.follow(&committed(&journal)).unwrap().len(), 1);
     // And `state` of before leads nowhere: to be read again.
-    assert!(read_to(&*fs, &old).unwrap().is_err());
+    assert!(read_to(&*fs, &old).is_err());
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_mark_that_is_not_where_a_group_ends_leads_nowhere() {
     ];
     for mark in wrong {
         assert!(matches!(follower.follow(&mark), Err(FollowError::Gone)), "{mark:?}");
-        assert!(read_to(&*fs, &mark).unwrap().is_err(), "{mark:?}");
+        assert!(read_to(&*fs, &mark).is_err(), "{mark:?}");
     }
     assert_eq!(follower.follow(&mark).unwrap().len(), 2, "nothing was taken in before");
 }
@@ -125,7 +125,7 @@ fn own_groups_are_not_read_again() {
 fn two_writers() -> (TempDir, Arc<Faulty>, Journal, Journal) {
     let (dir, fs, mut first, _) = store();
     append(&mut first, 10);
-    let scan = read_to(&*fs, &committed(&first)).unwrap().unwrap();
+    let scan = read_to(&*fs, &committed(&first)).unwrap();
     let second = Journal::join(fs.clone(), &scan).unwrap();
     (dir, fs, first, second)
 }
@@ -189,7 +189,7 @@ fn who_joins_does_not_write_over_what_a_power_cut_tore() {
     // The first page of a group was lost, the second was not.
     let file = fs.open(&segment_path(1), Access::Write).unwrap();
     write_all(&*file, b"{\"crc\":", first.end().offset() + 8192).unwrap();
-    let scan = read_to(&*fs, &committed(&first)).unwrap().unwrap();
+    let scan = read_to(&*fs, &committed(&first)).unwrap();
     let mut joined = Journal::join(fs.clone(), &scan).unwrap();
     joined.catch_up(first.progress(), first.end().seq()).unwrap();
     assert!(append(&mut joined, 10).born);

@@ -5,7 +5,9 @@ use quickcheck::{TestResult, quickcheck};
 
 use super::*;
 use crate::arbitrary::{Groups, Kinds};
-use crate::{Chain, Commit, Hash, Put, RecordKind, encode_group};
+use crate::line::{ChainHasher, parse_line};
+use crate::segment::PADDING;
+use crate::{Commit, Hash, Put, Record, RecordKind, encode_group};
 
 /// A journal in memory, written by the rules.
 struct Journal {

@@ -1,10 +1,10 @@
 //! One moment, without waiting.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use filepact::{Error, Transaction};
-use filepact_simfs::errno;
+use filepact::{Error, Store, Transaction};
+use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::body;
 use filepact_tests::steps::Steps;
@@ -134,22 +134,51 @@ fn segments_that_go_while_the_journal_is_read_are_not_missed() {
         writer.checkpoint().expect("nothing fails that it needs");
     }
     sim.clear_faults();
+    let segments = segments(&sim);
+    assert_eq!(segments.len(), 4, "two that are needed, and two that are to go: {segments:?}");
+    let (world, elders) = (sim.clone(), segments[..2].to_vec());
+    let going = elders.clone();
+    let reader = at_first_segment(&sim, move || going.iter().for_each(|elder| world.remove(elder)));
+    assert!(!reader.log().expect("all that counts is there").is_empty());
+    assert!(elders.iter().all(|elder| sim.read(elder).is_none()), "they have gone meanwhile");
+}
+
+/// Others have left every segment that was there when the journal was listed.
+#[test]
+fn a_journal_that_others_leave_while_it_is_read_is_read_anew() {
+    let sim = prepared();
+    let writer = options().inline_max(1 << 20).open_with(sim.actor()).expect("it opens");
+    put(&writer, "a.json", b"{}");
+    let (listed, world) = (segments(&sim), sim.clone());
+    let reader = at_first_segment(&sim, move || {
+        for len in [70_000, 140_000, 300_000] {
+            put(&writer, "a.json", &vec![b'x'; len]);
+            writer.checkpoint().expect("the journal begins anew");
+        }
+    });
+    assert!(!reader.log().expect("it is there, elsewhere").is_empty());
+    assert!(listed.iter().all(|segment| world.read(segment).is_none()), "{listed:?}");
+}
+
+fn segments(sim: &SimFs) -> Vec<String> {
     let mut segments = sim.names_in(".filepact/journal");
     segments.sort();
-    assert_eq!(segments.len(), 4, "two that are needed, and two that are to go: {segments:?}");
-    let elders: Vec<_> =
-        segments[..2].iter().map(|name| format!(".filepact/journal/{name}")).collect();
+    segments.into_iter().map(|name| format!(".filepact/journal/{name}")).collect()
+}
+
+/// A store that is open, and what happens just before it opens a segment of the journal the next time.
+fn at_first_segment(sim: &SimFs, happens: impl FnOnce() + Send + 'static) -> Store {
     let armed = Arc::new(AtomicBool::new(false));
-    let (world, is_on, going) = (sim.clone(), Arc::clone(&armed), elders.clone());
+    let (is_on, happens) = (Arc::clone(&armed), Mutex::new(Some(happens)));
     let steps = Steps::new(sim.actor(), move |_, op, on| {
-        if is_on.load(Ordering::SeqCst) && op == "open" && going.iter().any(|elder| elder == on) {
-            world.remove(on);
+        if op == "open" && on.ends_with(".jsonl") && is_on.swap(false, Ordering::SeqCst) {
+            let happens = happens.lock().expect("nobody panics").take();
+            happens.into_iter().for_each(|happens| happens());
         }
     });
     let reader = options().open_with(steps).expect("it joins");
     armed.store(true, Ordering::SeqCst);
-    assert!(!reader.log().expect("all that counts is there").is_empty());
-    assert!(elders.iter().all(|elder| sim.read(elder).is_none()), "they have gone meanwhile");
+    reader
 }
 
 /// What is not read as a whole is not read by what the handle knows of it.
