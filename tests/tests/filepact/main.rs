@@ -61,5 +61,7 @@ mod spares;
 mod steps;
 /// What the tests on the simulated file system share.
 mod support;
+/// Work that one call divides among threads.
+mod threads;
 /// Whoever watches hears of every transaction.
 mod watch;
