@@ -129,7 +129,7 @@ pub(crate) type Bytes<'b> = Option<Cow<'b, [u8]>>;
 /// Hears how many segments are done, of how many; threads may tell it at once.
 pub(crate) type Tell<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
-/// As [`scan`], of segments that are read one after the other, and held no longer than that takes.
+/// As [`scan`], of segments that are read when it is their turn, and held no longer.
 pub(crate) fn scan_all<'b, E: From<ScanError> + Send>(
     segments: Segments<'_, impl Fn(usize) -> Result<Bytes<'b>, E> + Sync>,
     synced: Option<u64>,

@@ -1,6 +1,6 @@
 //! The journal's last say on each path: groups, folded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use filepact_fs::{Time, parent_of};
 
@@ -116,6 +116,24 @@ impl Words {
         self.0.iter().map(|(path, word)| (path.as_str(), word))
     }
 
+    /// The documents that somebody has removed unseen: whoever put another one below such a path later, or
+    /// where a directory above it was, had found nothing there.
+    pub fn gone(&self) -> HashSet<&str> {
+        let document = |path| self.get(path).filter(|word| !word.said.is_removal());
+        let mut gone = HashSet::new();
+        for path in self.0.keys() {
+            let Some(word) = document(path) else { continue };
+            let mut above = parent_of(path);
+            while !above.is_empty() {
+                if let Some(other) = document(above) {
+                    gone.insert(if other.seq < word.seq { above } else { path.as_str() });
+                }
+                above = parent_of(above);
+            }
+        }
+        gone
+    }
+
     /// The number of paths.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -136,25 +154,6 @@ impl Words {
         let appends = word.said.appends.split_off(append);
         let before = std::mem::replace(&mut word.said, Said { base: None, appends });
         word.earlier.push(before);
-    }
-
-    /// Drops what was said on documents that somebody has removed unseen, where a later word shows that: whoever
-    /// put a document below the path of another one, or at a directory in which another one was, had found
-    /// nothing there.
-    pub fn forget_gone(&mut self) {
-        let document = |path| self.get(path).filter(|word| !word.said.is_removal());
-        let mut gone = Vec::new();
-        for path in self.0.keys() {
-            let Some(word) = document(path) else { continue };
-            let mut above = parent_of(path);
-            while !above.is_empty() {
-                if let Some(other) = document(above) {
-                    gone.push(if other.seq < word.seq { above } else { path }.to_owned());
-                }
-                above = parent_of(above);
-            }
-        }
-        gone.iter().for_each(|path| drop(self.0.remove(path)));
     }
 
     /// Drops what records up to `seq` say: a checkpoint covers them, or all of it is published.

@@ -54,7 +54,7 @@ pub struct Inspected {
 pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>, RecoveryError> {
     // Nobody else has the store open, so that nobody writes meanwhile.
     let state = StateFile::open(fs)?.and_then(|file| file.last_read());
-    if is_empty(fs)? && state.is_none() {
+    if state.is_none() && is_empty(fs)? {
         return Ok(None);
     }
     let synced = state.as_ref().map(|reading| reading.synced);
@@ -71,7 +71,6 @@ pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>
         words.apply(group);
     }
     words.clear_upto(scan.checkpoint);
-    words.forget_gone();
     let mut changed = Vec::new();
     for (path, word) in words.iter().filter(|(_, word)| !word.said.appends.is_empty()) {
         verify_added(fs, path, &word.said.appends)?;
@@ -80,7 +79,7 @@ pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>
     changed.iter().for_each(|(path, append)| words.forget_before(path, *append));
 
     let is_copy = state.as_ref().is_some_and(|reading| !reading.trusted_inode);
-    let all: Vec<(&str, &Word)> = words.iter().collect();
+    let (all, gone): (Vec<(&str, &Word)>, _) = (words.iter().collect(), words.gone());
     let looks = Counted::begin(tell, RecoveryStep::Look, all.len());
     let inspected = with_each(fs.threads(), WORTH_A_THREAD, all.clone(), |(path, word)| {
         let standing = match (failed, trusted) {
@@ -89,9 +88,12 @@ pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>
             (false, true) if word.seq <= published => Standing::Published,
             (false, true) => Standing::Committed,
         };
-        let inspected = inspect_document(fs, path, word, &words, &scan, (standing, is_copy));
+        let mut inspected = inspect_document(fs, path, word, &words, &scan, (standing, is_copy))?;
+        if inspected.stamp.is_none() && gone.contains(path) {
+            inspected.facts.disk = OnDisk::Gone;
+        }
         looks.one();
-        inspected
+        Ok::<_, FsError>(inspected)
     })?;
     let paths = all.iter().map(|(path, _)| (*path).to_owned());
     let documents = paths.zip(inspected).collect();

@@ -60,6 +60,8 @@ pub enum OnDisk {
     Foreign,
     /// A directory, a link, a device; or a file stands where a directory above it must be.
     NotAFile,
+    /// No document, and there was none any more: a later word is on a path that lies below this one, or above.
+    Gone,
 }
 
 /// How far the page cache can be believed for a path.
@@ -131,13 +133,16 @@ pub fn decide(facts: Facts) -> Row {
     use BodyAt::{
         Before, Document, Edited, InPlace, Journal, Nowhere, Overwritten, Removed, Staged,
     };
-    use OnDisk::{Absent, Equal, Foreign, LostWrite, NotAFile, Old, Short};
+    use OnDisk::{Absent, Equal, Foreign, Gone, LostWrite, NotAFile, Old, Short};
     use Standing::{Committed, Failed, Published, Untrusted};
 
     let Facts { body, disk, standing } = facts;
     let row = |action, reason| Row { action, reason };
     match (body, disk, standing) {
-        (Removed, Equal | Absent | NotAFile, _) => row(Keep, "removed, and no document is there"),
+        (Removed, Equal | Absent | NotAFile | Gone, _) => {
+            row(Keep, "removed, and no document is there")
+        }
+        (_, Gone, _) => row(Adopt, "another document has taken its place since"),
         (_, Equal, Published | Committed) => row(Keep, "the document is as the journal says"),
         (_, Equal, Untrusted) => row(Verify, "it reads as it should; the device has to say so too"),
         (_, Equal, Failed) => row(Rewrite, "a sync failed: what reads well may not be on the disk"),
@@ -220,7 +225,7 @@ mod tests {
         BodyAt::Removed,
         BodyAt::Before,
     ];
-    const DISKS: [OnDisk; 7] = [
+    const DISKS: [OnDisk; 8] = [
         OnDisk::Equal,
         OnDisk::Short,
         OnDisk::Absent,
@@ -228,6 +233,7 @@ mod tests {
         OnDisk::Old,
         OnDisk::Foreign,
         OnDisk::NotAFile,
+        OnDisk::Gone,
     ];
     const STANDINGS: [Standing; 4] =
         [Standing::Published, Standing::Committed, Standing::Untrusted, Standing::Failed];
@@ -302,7 +308,7 @@ mod tests {
     fn a_committed_change_is_redone_wherever_it_can_be() {
         for (facts, action) in every_row() {
             let can = matches!(facts.body, BodyAt::Journal | BodyAt::Staged | BodyAt::Edited)
-                && !matches!(facts.disk, OnDisk::Equal | OnDisk::NotAFile);
+                && !matches!(facts.disk, OnDisk::Equal | OnDisk::NotAFile | OnDisk::Gone);
             if can && facts.standing != Standing::Published {
                 assert!(matches!(action, Action::Redo(_) | Action::Extend), "{facts:?}");
             }
@@ -336,18 +342,18 @@ mod tests {
                 .collect();
             table += &format!("{:<12}{}\n", format!("{body:?}"), cells.join(" "));
         }
-        // disks:  Equal Short Absent LostWrite Old Foreign NotAFile
+        // disks:  Equal Short Absent LostWrite Old Foreign NotAFile Gone
         assert_eq!(
             table,
-            "Journal     kkvw eeee addd rrrr addd arrr axxx\n\
-             Staged      kkvw eeee addd rrrr addd arrr axxx\n\
-             Edited      kkvw eeee addd arrr addd arrr axxx\n\
-             Document    kkvw eeee alll alll alll alll alll\n\
-             Overwritten kkvw eeee axxx axxx axxx alll axxx\n\
-             Nowhere     kkvw eeee axxx axxx axxx axxx axxx\n\
-             InPlace     kkvw eeee alll alll alll alll alll\n\
-             Removed     kkkk arrr kkkk arrr addd arrr kkkk\n\
-             Before      kkvw eeee aeee alll alll alll axxx\n"
+            "Journal     kkvw eeee addd rrrr addd arrr axxx aaaa\n\
+             Staged      kkvw eeee addd rrrr addd arrr axxx aaaa\n\
+             Edited      kkvw eeee addd arrr addd arrr axxx aaaa\n\
+             Document    kkvw eeee alll alll alll alll alll aaaa\n\
+             Overwritten kkvw eeee axxx axxx axxx alll axxx aaaa\n\
+             Nowhere     kkvw eeee axxx axxx axxx axxx axxx aaaa\n\
+             InPlace     kkvw eeee alll alll alll alll alll aaaa\n\
+             Removed     kkkk arrr kkkk arrr addd arrr kkkk kkkk\n\
+             Before      kkvw eeee aeee alll alll alll axxx aaaa\n"
         );
     }
 }

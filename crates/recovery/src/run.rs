@@ -48,15 +48,20 @@ impl Run<'_> {
         report: &mut Report,
     ) -> Result<(), RecoveryError> {
         let is_removed = |planned: &&Planned| planned.facts.body == BodyAt::Removed;
-        let (removes, puts): (Vec<_>, Vec<_>) = planned.iter().partition(is_removed);
+        let is_added_to =
+            |planned: &&Planned| matches!(planned.row.action, Action::Extend | Action::Leave);
+        let (removes, others): (Vec<_>, Vec<_>) = planned.iter().partition(is_removed);
+        let (added_to, puts) = others.into_iter().partition(is_added_to);
         let published = Counted::begin(self.tell, RecoveryStep::Publish, planned.len());
         let redo = |planned: &Planned| {
             let redone = self.redo_one(planned)?;
             published.one();
             Ok::<_, RecoveryError>(redone)
         };
-        // Removals first, as in C8: a document may give way to a directory of the same name.
-        for documents in [removes, puts] {
+        // Removals first, as in C8: a document may give way to a directory of the same name. Last what is added
+        // to: a power cut may have left it at a path that it had before as well, where it is known to be ours
+        // as it was looked at.
+        for documents in [removes, puts, added_to] {
             let redone = with_each(self.fs.threads(), WORTH_A_THREAD, documents, redo)?;
             for Redone { rescued, left } in redone {
                 report.rescued.extend(rescued);

@@ -443,9 +443,31 @@ fn a_document_and_a_directory_that_take_each_others_place_are_recovered() {
                 world.rename("d", "moved");
             }
             drop(opened);
-            drop(open(&world));
+            let status = open(&world).status().expect("it can be read");
+            assert!(status.rescued.is_empty(), "{status:?}\n{before}");
             assert_eq!(read(&world, then).as_deref(), Some("then"), "{before}");
         }
+    }
+}
+
+/// The directory was moved aside, a document took its name, and both are as before: what lies in the directory
+/// is what was committed.
+#[test]
+fn a_document_that_comes_back_with_its_directory_is_no_edit() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "d/below", b"first");
+    sim.rename("d", "aside");
+    put(&store, "d", b"then");
+    sim.remove("d");
+    sim.rename("aside", "d");
+    drop(store);
+    let killed = sim.world().process_death();
+    let opened = open(&killed);
+    assert_eq!(opened.recovery_report().adopted, ["d"], "it was removed, and no more");
+    drop(opened);
+    for world in killed.world().power_cut(&STRICT, 64, 1).worlds {
+        assert_eq!(read(&world, "d/below").as_deref(), Some("first"), "{}", world.dump());
     }
 }
 

@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use filepact_fs::OsFs;
-use filepact_journal::{Group, JOURNAL_DIR, load, parse_segment_name, scan};
+use filepact_journal::{Group, JOURNAL_DIR, load, parse_segment_name, scan, segment_name};
 use tempfile::TempDir;
 
 use crate::processes::Outcome;
@@ -29,11 +29,8 @@ impl Linked {
         let linked = tempfile::Builder::new().prefix("linked-").tempdir_in(beside)?;
         let journal = linked.path().join(JOURNAL_DIR);
         fs::create_dir_all(&journal)?;
-        for entry in fs::read_dir(folder.join(JOURNAL_DIR))? {
-            let name = entry?.file_name();
-            if name.to_str().and_then(parse_segment_name).is_none() {
-                continue;
-            }
+        for first in segments(folder)? {
+            let name = segment_name(first);
             match fs::hard_link(folder.join(JOURNAL_DIR).join(&name), journal.join(&name)) {
                 // An elder one, which no scan needs.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -43,10 +40,22 @@ impl Linked {
         Ok(Self(linked))
     }
 
-    /// What counts of what is written there by now.
-    pub(super) fn groups(&self) -> Outcome<Vec<Group>> {
-        let segments = load(&OsFs::open(self.0.path())?)?;
-        let segments: Vec<_> = segments.iter().map(|s| (s.first, s.bytes.as_slice())).collect();
-        Ok(scan(&segments, None)?.groups)
+    /// What counts of what is written there by now: up to `committed`, and to where another segment goes on,
+    /// which voids what a dead writer has left.
+    pub(super) fn groups(&self, folder: &Path, committed: u64) -> Outcome<Vec<Group>> {
+        let linked = load(&OsFs::open(self.0.path())?)?;
+        let newest = linked.last().map_or(0, |segment| segment.first);
+        let next = segments(folder)?.into_iter().filter(|first| *first > newest).min();
+        let segments: Vec<_> = linked.iter().map(|s| (s.first, s.bytes.as_slice())).collect();
+        let mut groups = scan(&segments, None)?.groups;
+        groups.retain(|group| group.last <= committed && next.is_none_or(|next| group.last < next));
+        Ok(groups)
     }
+}
+
+/// The first seqs of all segments.
+fn segments(folder: &Path) -> Outcome<Vec<u64>> {
+    let names = fs::read_dir(folder.join(JOURNAL_DIR))?;
+    let names = names.map(|entry| Ok(entry?.file_name())).collect::<Outcome<Vec<_>>>()?;
+    Ok(names.iter().filter_map(|name| parse_segment_name(name.to_str()?)).collect())
 }

@@ -1,8 +1,8 @@
 //! The order of all transactions that count, from the store's log.
 //!
 //! A checkpoint lets the journal before it go, at once or with the next segment. So that nothing goes
-//! unseen only the supervisor makes checkpoints, just after a segment has begun, and the segments of
-//! before stay readable meanwhile (`linked`). Numbers tell whether anything was missed all the same: a
+//! unseen only the supervisor makes checkpoints, just after a segment has begun, so that the next one is not
+//! near, and the segments of before stay readable meanwhile (`linked`). Numbers tell whether anything was missed all the same: a
 //! transaction has one for each change and one for itself, and only a checkpoint's own record comes
 //! between.
 #![allow(clippy::disallowed_methods, reason = "looks at the names of segments")]
@@ -28,7 +28,7 @@ pub(super) struct Order {
     checkpoints: usize,
 }
 
-/// A checkpoint is due beyond this. Segments are as long by then, so that the next one is not near.
+/// A checkpoint is due beyond this. Segments are as long by then.
 const CHECKPOINT_BYTES: u64 = 256 * 1024;
 
 /// Most of the time goes to the workers: so many times as long as a look takes comes the next one.
@@ -48,7 +48,10 @@ impl Order {
         if newest != self.newest_segment {
             self.newest_segment = newest;
             if store.status()?.journal_bytes > CHECKPOINT_BYTES {
-                self.beside(folder, || Ok(store.checkpoint()?))?;
+                self.beside(folder, || {
+                    store.checkpoint()?;
+                    Ok(((), store.status()?.committed))
+                })?;
                 self.checkpoints += 1;
                 self.look(store)?;
             }
@@ -72,15 +75,17 @@ impl Order {
         Ok(())
     }
 
-    /// Makes a call that may take the journal away, and looks at what it was until then.
+    /// Makes a call that may take the journal away, and looks at what it was until then. The call says what is
+    /// committed after it.
     pub(super) fn beside<T>(
         &mut self,
         folder: &Path,
-        call: impl FnOnce() -> Outcome<T>,
+        call: impl FnOnce() -> Outcome<(T, u64)>,
     ) -> Outcome<T> {
         let linked = Linked::of(folder)?;
-        let done = call()?;
-        for (changes, commit, txn) in linked.groups()?.iter().flat_map(Group::transactions) {
+        let (done, committed) = call()?;
+        let groups = linked.groups(folder, committed)?;
+        for (changes, commit, txn) in groups.iter().flat_map(Group::transactions) {
             let wrote = changes.iter().filter_map(|record| match &record.kind {
                 RecordKind::Put(put) => Some((put.path.as_str(), false)),
                 RecordKind::Append(append) => Some((append.path.as_str(), false)),

@@ -179,7 +179,11 @@ impl<'a> Show<'a> {
         self.recoveries += 1;
         self.store = None;
         let folder = self.scratch.store();
-        let store = self.order.beside(&folder, || Ok(options().open(&folder)?))?;
+        let store = self.order.beside(&folder, || {
+            let store = options().open(&folder)?;
+            let committed = store.status()?.committed;
+            Ok((store, committed))
+        })?;
         recovery::found_no_edits(store.recovery_report())?;
         self.order.look(&store)?;
         self.store = Some(store);
