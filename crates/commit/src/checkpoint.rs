@@ -22,6 +22,9 @@ use crate::{
     rewrite, secure_rescued, spare_name_path, stage_body_path as in_stage, sweep_all_kept,
 };
 
+/// A checkpoint is due when large bodies take so many times the room that the journal may.
+const STAGED_MAX: u64 = 16;
+
 /// What a checkpoint covers, chosen in the writer's turn when all is published.
 #[derive(Debug)]
 pub(crate) struct Covered {
@@ -100,9 +103,12 @@ impl Writer {
         }
     }
 
-    /// Has the journal grown beyond what a checkpoint is made for?
+    /// Has the journal grown beyond what a checkpoint is made for? Or what it keeps in `stage/`: of a large
+    /// document every version stays there.
     pub fn is_checkpoint_due(&self) -> bool {
-        self.view.progress().bytes_since_checkpoint() > self.limits.journal_max
+        let (progress, most) = (self.view.progress(), self.limits.journal_max);
+        progress.bytes_since_checkpoint() > most
+            || progress.staged_since_checkpoint() > most.saturating_mul(STAGED_MAX)
     }
 
     /// Up to where, and what that concerns; `None` if there is nothing to do.

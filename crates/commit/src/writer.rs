@@ -60,7 +60,8 @@ pub struct Limits {
     pub durability: Durability,
     /// Bodies up to this many bytes travel in the journal.
     pub inline_max: usize,
-    /// A checkpoint is due when the journal is longer than this many bytes.
+    /// A checkpoint is due when the journal is longer than this many bytes, or the large bodies that it names
+    /// than sixteen times as many.
     pub journal_max: u64,
     /// The caller makes checkpoints that are due, and blanks for the journal; else the commit does after
     /// which they are.

@@ -1,7 +1,7 @@
 //! How far somebody has taken the journal in.
 
 use crate::group::raise_checkpoint;
-use crate::{Group, Position, RecordKind, Scan};
+use crate::{Append, Body, Group, Position, Put, RecordKind, Scan};
 
 /// The end of the last group that was taken in, and what all of them say of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,7 @@ pub struct Progress {
     pub(crate) end: Position,
     checkpoint: u64,
     bytes_since_checkpoint: u64,
+    staged_since_checkpoint: u64,
 }
 
 impl Progress {
@@ -22,7 +23,7 @@ impl Progress {
     }
 
     pub(crate) fn begin(end: Position, checkpoint: u64) -> Self {
-        Self { end, checkpoint, bytes_since_checkpoint: 0 }
+        Self { end, checkpoint, bytes_since_checkpoint: 0, staged_since_checkpoint: 0 }
     }
 
     /// Takes in the next group.
@@ -30,9 +31,17 @@ impl Progress {
         self.end = group.ends;
         self.bytes_since_checkpoint += group.len_bytes();
         for record in &*group.records {
-            if let RecordKind::Checkpoint { upto } = record.kind {
-                self.checkpoint = raise_checkpoint(self.checkpoint, record.seq, upto);
-                self.bytes_since_checkpoint = 0;
+            match &record.kind {
+                RecordKind::Put(Put { body: Body::Staged(_), len, .. })
+                | RecordKind::Append(Append { body: Body::Staged(_), len, .. }) => {
+                    self.staged_since_checkpoint =
+                        self.staged_since_checkpoint.saturating_add(*len);
+                }
+                RecordKind::Checkpoint { upto } => {
+                    self.checkpoint = raise_checkpoint(self.checkpoint, record.seq, *upto);
+                    (self.bytes_since_checkpoint, self.staged_since_checkpoint) = (0, 0);
+                }
+                _ => {}
             }
         }
     }
@@ -51,5 +60,10 @@ impl Progress {
     /// The length of all groups after the last checkpoint record, in bytes.
     pub fn bytes_since_checkpoint(&self) -> u64 {
         self.bytes_since_checkpoint
+    }
+
+    /// The length of all large bodies that these groups name, in bytes.
+    pub fn staged_since_checkpoint(&self) -> u64 {
+        self.staged_since_checkpoint
     }
 }

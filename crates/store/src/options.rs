@@ -87,8 +87,9 @@ impl Options {
         self
     }
 
-    /// A checkpoint is made when the journal is longer than this many bytes since the last one.
-    /// Default: 16 MiB.
+    /// A checkpoint is made when the journal since the last one is longer than this many bytes, or the bodies
+    /// beyond [`inline_max`](Self::inline_max) that it names are longer than sixteen times as many: each of
+    /// them takes room on the disk until then, also where another one has replaced it. Default: 16 MiB.
     pub fn journal_max(mut self, bytes: u64) -> Self {
         self.journal_max = bytes;
         self

@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -443,6 +444,39 @@ fn bounded(in_background: bool) {
         }
     }
     assert!(size < 1_500_000, "{size} bytes of journal for 800,000 bytes of changes");
+}
+
+/// Every version of a large document stays in `stage/` until a checkpoint; its records are short.
+#[test]
+fn large_bodies_that_were_replaced_do_not_fill_the_disk() {
+    for in_background in [true, false] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = options().journal_max(10_000).background_checkpoints(in_background);
+        let store = options.open(folder.path()).expect("it opens");
+        for n in 0..20 {
+            let put = store.transact(|tx| tx.write_bytes("large", vec![n; 100_000]));
+            put.expect("it commits");
+        }
+        // A checkpoint in the background may still be on its way.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut staged = in_stage(folder.path());
+        while in_background && staged > 200_000 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+            staged = in_stage(folder.path());
+        }
+        assert!(staged <= 200_000, "{staged} bytes of bodies");
+        let made = store.status().expect("it answers").counts.checkpoints;
+        assert!(in_background || made == 10, "one for two bodies, not {made}");
+    }
+}
+
+fn in_stage(folder: &Path) -> u64 {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder.join(".filepact/stage")).expect("it can be read") {
+        // What a checkpoint removes meanwhile is gone.
+        bytes += entry.expect("it can be read").metadata().map_or(0, |metadata| metadata.len());
+    }
+    bytes
 }
 
 #[test]
