@@ -98,6 +98,10 @@ impl Words {
                         word.replace(base(Change::Remove(remove.clone())));
                     }
                     RecordKind::Append(append) => {
+                        if word.said.is_removal() {
+                            // To a document that another program has made since.
+                            word.said.base = None;
+                        }
                         word.said.appends.push(Added { seq, append: append.clone() });
                     }
                     RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => {}
@@ -116,17 +120,19 @@ impl Words {
         self.0.iter().map(|(path, word)| (path.as_str(), word))
     }
 
-    /// The documents that somebody has removed unseen: whoever put another one below such a path later, or
-    /// where a directory above it was, had found nothing there.
+    /// The documents that somebody has removed unseen: a later transaction has put, added to or removed one below
+    /// such a path, or in the place of a directory above it.
     pub fn gone(&self) -> HashSet<&str> {
-        let document = |path| self.get(path).filter(|word| !word.said.is_removal());
         let mut gone = HashSet::new();
-        for path in self.0.keys() {
-            let Some(word) = document(path) else { continue };
+        for (path, word) in self.iter() {
             let mut above = parent_of(path);
             while !above.is_empty() {
-                if let Some(other) = document(above) {
-                    gone.insert(if other.seq < word.seq { above } else { path.as_str() });
+                if let Some(other) = self.get(above) {
+                    if word.shows_gone(other) {
+                        gone.insert(above);
+                    } else if other.shows_gone(word) {
+                        gone.insert(path);
+                    }
                 }
                 above = parent_of(above);
             }
@@ -193,6 +199,13 @@ impl Word {
     /// An outside edit that was adopted: it was at its path before it was written here.
     pub fn is_outside(&self) -> bool {
         self.said.base.as_ref().is_some_and(|base| base.outside) && self.said.appends.is_empty()
+    }
+
+    /// Whether there was a document here when that of the other word cannot have been there any more. A removal
+    /// that was adopted does not show it: nobody knows when that was.
+    fn shows_gone(&self, other: &Self) -> bool {
+        let was_here = !self.said.is_removal() || !self.is_outside();
+        was_here && self.txn > other.txn && !other.said.is_removal()
     }
 
     fn replace(&mut self, base: Base) {

@@ -35,7 +35,7 @@ impl Background {
         Self { bell: Arc::default(), pid: std::process::id() }
     }
 
-    /// Something was committed; `at_once` says that the journal has grown enough.
+    /// Something was committed; `at_once` says that a checkpoint is due.
     pub(crate) fn committed(&self, store: &Arc<Shared>, at_once: bool) {
         let now = Instant::now();
         let mut plan = self.bell.plan();

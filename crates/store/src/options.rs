@@ -89,14 +89,14 @@ impl Options {
 
     /// A checkpoint is made when the journal since the last one is longer than this many bytes, or the bodies
     /// beyond [`inline_max`](Self::inline_max) that it names are longer than sixteen times as many: each of
-    /// them takes room on the disk until then, also where another one has replaced it. Default: 16 MiB.
+    /// them stays on the disk until then, also where another one has replaced it. Default: 16 MiB.
     pub fn journal_max(mut self, bytes: u64) -> Self {
         self.journal_max = bytes;
         self
     }
 
-    /// Whether a thread of this handle makes checkpoints: 5 s after its last commit, and when the
-    /// journal has grown; and another one the journal's next segment, before this one is full. Other commits go
+    /// Whether a thread of this handle makes checkpoints: 5 s after its last commit, and when
+    /// [`journal_max`](Self::journal_max) is passed; and another one the journal's next segment, before this one is full. Other commits go
     /// on meanwhile. Without it, the commit after which one is due makes it, while it has the writer lock, and
     /// nothing happens after idle time. Default: yes.
     pub fn background_checkpoints(mut self, background: bool) -> Self {

@@ -628,3 +628,25 @@ fn what_is_added_to_a_body_in_a_spare_stands_behind_that_body() {
         assert_eq!(world.read("log"), whole, "{}", world.dump());
     }
 }
+
+/// A document was renamed, another program made a new one in its place, and something was added to that: with the
+/// power went what was added, and then all of it, since the last that was said of its body was a removal.
+#[test]
+fn what_is_added_to_a_document_made_after_a_removal_is_kept() {
+    let sim = prepared();
+    let store = open(&sim);
+    put(&store, "log", b"v1\n");
+    store.rename("log", "log.1").expect("nothing is there");
+    sim.write("log", b"theirs\n");
+    store.append("log", "ours\n").expect("it is there");
+    drop(store);
+    let mut worlds = sim.world().power_cut(&STRICT, 64, 1).worlds;
+    worlds.push(sim.world().process_death());
+    for world in worlds {
+        let before = world.dump();
+        let status = open(&world).status().expect("it can be read");
+        assert!(status.rescued.is_empty(), "{status:?}\n{before}");
+        assert_eq!(read(&world, "log").as_deref(), Some("theirs\nours\n"), "{before}");
+        assert_eq!(read(&world, "log.1").as_deref(), Some("v1\n"), "{before}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use filepact::Error;
+use filepact::{Error, Transaction};
 use filepact_fs::{Access, Fs};
 use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{documents, open, options, prepared};
@@ -423,29 +423,44 @@ fn a_document_that_gives_way_to_a_directory_does_so_after_a_crash_as_well() {
 #[test]
 fn a_document_and_a_directory_that_take_each_others_place_are_recovered() {
     for (first, then) in [("d/below", "d"), ("d", "d/below")] {
-        let sim = prepared();
-        let store = open(&sim);
-        put(&store, first, b"first");
-        sim.remove(first);
-        if first == "d/below" {
-            sim.remove("d");
-        }
-        put(&store, then, b"then");
-        drop(store);
-        let mut worlds = sim.world().power_cut(&STRICT, 64, 1).worlds;
-        worlds.push(sim.world().process_death());
-        for world in worlds {
-            let before = world.dump();
-            let opened = options().open_with(world.actor());
-            if let Err(Error::Unrecoverable { path, .. }) = &opened {
-                // The removal is lost with the power: a person is to move what stands there.
-                assert_eq!(path, then, "{before}");
-                world.rename("d", "moved");
+        for (removed, adopted) in [(false, false), (true, false), (false, true)] {
+            let sim = prepared();
+            let store = open(&sim);
+            put(&store, first, b"first");
+            sim.remove(first);
+            if first == "d/below" {
+                sim.remove("d");
             }
-            drop(opened);
-            let status = open(&world).status().expect("it can be read");
-            assert!(status.rescued.is_empty(), "{status:?}\n{before}");
-            assert_eq!(read(&world, then).as_deref(), Some("then"), "{before}");
+            put(&store, then, b"then");
+            if removed {
+                store.transact(|tx| tx.remove(then)).expect("it is there");
+            }
+            if adopted {
+                let read = |tx: &mut Transaction| {
+                    assert!(tx.read_bytes(first)?.is_none());
+                    tx.write_bytes("other", "x")
+                };
+                store.transact(read).expect("it records what somebody has removed");
+                assert!(store.log().expect("it can be read").iter().any(|entry| entry.outside));
+            }
+            drop(store);
+            let mut worlds = sim.world().power_cut(&STRICT, 64, 1).worlds;
+            worlds.push(sim.world().process_death());
+            let then_is = |world: &SimFs| {
+                let before = world.dump();
+                let opened = options().open_with(world.actor());
+                if let Err(Error::Unrecoverable { path, .. }) = &opened {
+                    // The removal is lost with the power: a person is to move what stands there.
+                    assert!(!removed && path == then, "{path}\n{before}");
+                    world.rename("d", "moved");
+                }
+                drop(opened);
+                let status = open(world).status().expect("it can be read");
+                // A removal that is lost with the power may take the directory along that came back with it.
+                assert!(removed || status.rescued.is_empty(), "{status:?}\n{before}");
+                assert_eq!(read(world, then), (!removed).then(|| "then".into()), "{before}");
+            };
+            worlds.iter().for_each(then_is);
         }
     }
 }
