@@ -182,9 +182,7 @@ fn inspect_document(
             match disk {
                 _ if standing == Standing::Published => disk,
                 OnDisk::Equal if is_before => OnDisk::Old,
-                // Of the same content as its body, perhaps: they would be one file from then on.
-                OnDisk::Equal | OnDisk::Short if body != BodyAt::Staged => disk,
-                OnDisk::Foreign | OnDisk::LostWrite | OnDisk::Equal | OnDisk::Short
+                OnDisk::Foreign | OnDisk::LostWrite
                     if is_old_name(fs, words, path, (path, stat))? =>
                 {
                     OnDisk::Old
