@@ -38,7 +38,7 @@ pub(crate) fn is_version(
 /// Whether this is a version that the path has had since the last checkpoint, or the one before, whole: where no
 /// power was cut.
 pub(crate) fn is_whole_version((stat, hash): (&Stat, Hash), word: &Word) -> bool {
-    let was = word.was().into_iter().chain(&word.oldest);
+    let was = word.was().into_iter().chain(&word.oldest).chain(&word.added_to);
     let said = word.earlier.iter().chain([&word.said]);
     was.into_iter().any(|was| is(was, stat, hash))
         || said.into_iter().any(|said| said.hash() == Some(hash))

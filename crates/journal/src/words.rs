@@ -25,6 +25,8 @@ pub struct Word {
     pub earlier: Vec<Said>,
     /// What validation saw at the path before the first of these words.
     pub oldest: Option<Was>,
+    /// What it saw of versions in between that appends have made: no one record has their hash.
+    pub added_to: Vec<Was>,
 }
 
 /// What a document holds: a body, or whatever it held before, and what was added to it. Clones share
@@ -88,6 +90,7 @@ impl Words {
                     said: Said::default(),
                     earlier: Vec::new(),
                     oldest: was.cloned(),
+                    added_to: Vec::new(),
                 });
                 (word.seq, word.txn, word.time) = (seq, txn, commit.time);
                 let (time, outside) = (commit.time, commit.outside);
@@ -214,6 +217,9 @@ impl Word {
         if before == Said::default() {
             return;
         }
+        if !before.appends.is_empty() {
+            self.added_to.extend(self.was().cloned());
+        }
         // From the end: a document that goes back and forth finds its hash there.
         let same = |said: &Said| before.hash().is_some() && said.hash() == before.hash();
         if let Some(at) = self.earlier.iter().rposition(same) {
@@ -276,6 +282,18 @@ mod tests {
 
     fn hashes(word: &Word) -> Vec<Hash> {
         word.earlier.iter().map(|said| said.hash().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_validation_saw_of_a_version_that_appends_have_made_is_kept() {
+        let mut words = Words::default();
+        words.apply(&group(1, vec![put("a", b"v"), append("a", 1, b"x"), commit(10, false)]));
+        let was = Was { size: 2, mtime: Time(10), ino: 1, hash: Some(Hash::of(b"vx")) };
+        let removed = RecordKind::Remove(Remove { path: "a".into(), was: Some(was.clone()) });
+        words.apply(&group(4, vec![removed, commit(20, false)]));
+        words.apply(&group(6, vec![put("a", b"w"), commit(30, false)]));
+        words.apply(&group(8, vec![put("a", b"z"), commit(40, false)]));
+        assert_eq!(words.get("a").unwrap().added_to, [was]);
     }
 
     #[test]
