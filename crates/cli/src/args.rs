@@ -224,7 +224,8 @@ Every verb recovers the store when it opens it; this one shows the report.")]
 Examples:
   filepact checkpoint
 
-It also happens by itself, when the journal has grown and when a store is closed.")]
+It also happens by itself, when the journal, or what it keeps of large documents, has grown, and when a
+store is closed.")]
     Checkpoint,
 
     /// Kill a bank in the middle of its commits, many times, and count the money

@@ -1,4 +1,4 @@
-//! From the bytes of all segments to what they say: a pure function.
+//! From the bytes of all segments to what they say: pure, but for reading a segment when it is its turn.
 //!
 //! - **Where it starts:** at the newest segment whose first seq is at most the checkpoint in the
 //!   newest segment's header, plus one. Only segments before that one are ever removed, and after a

@@ -1,4 +1,4 @@
-//! Checkpoints without being asked: some time after the last commit, or when the journal has grown.
+//! Checkpoints without being asked: some time after the last commit, or when `journal_max` is passed.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};

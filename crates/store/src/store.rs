@@ -366,8 +366,8 @@ impl Store {
     /// Makes every published document durable by itself, so that older journal can go. Commits go on
     /// meanwhile; those that come later are not covered.
     ///
-    /// It happens by itself some time after the last commit, when the journal has grown, and on
-    /// [`close`](Self::close); see
+    /// It happens by itself some time after the last commit, when
+    /// [`journal_max`](crate::Options::journal_max) is passed, and on [`close`](Self::close); see
     /// [`background_checkpoints`](crate::Options::background_checkpoints).
     ///
     /// # Errors
