@@ -49,8 +49,8 @@ pub enum CommitError {
         /// What stood in the way.
         source: FsError,
     },
-    /// The journal could not be made durable: the transaction counts, or it does not. The store
-    /// takes no more commits until it is opened again, which settles it.
+    /// The journal could not be made durable, or what it did cannot be told to others: the transaction
+    /// counts, or it does not. The handle takes no more commits; opening the store again settles it.
     #[error("the outcome of the commit is unknown until the store is opened again")]
     Unknown {
         /// What failed.

@@ -109,6 +109,6 @@ pub use stage::{
     Dress, StageNames, Staged, place, restage, spare_name_path, stage_edited, stage_name_record,
 };
 pub use turn::Turn;
-pub use versions::is_earlier;
+pub use versions::{is_displaced, is_earlier, is_whole_version};
 pub use view::{Found, Known, Lost, Moment, View, Whole};
 pub use writer::{Durability, JournalStatus, Limits, Writer, WriterParts};

@@ -1,7 +1,7 @@
 //! The marks of syncs that are not done, two bytes in `checkpoint.lock` that outlive their process but
 //! not the boot.
 //!
-//! The error of a failed sync is told to one process, and the next one's sync "succeeds" (FACTS 5). So
+//! The error of a failed sync is told to one process, and the next one's sync "succeeds". So
 //! whoever syncs what is everybody's sets a mark first, and clears it when the sync has returned and
 //! what rests on it is written. Who finds one set knows that somebody died with an error that nobody
 //! else will be told of. A mark needs no sync itself: after a power cut the page cache is not trusted

@@ -59,7 +59,7 @@ pub(crate) type Answer = Result<Committed, CommitError>;
 /// A transaction that is durable and visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// Its number.
+    /// Its number; of a transaction that changes nothing, the last seq that it was checked against.
     pub txn: u64,
     /// Outside edits that it displaced unseen; they lie in `rescued/`.
     pub rescued: Vec<Rescued>,

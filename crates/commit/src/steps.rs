@@ -89,7 +89,12 @@ impl Writer {
             inline_max: self.limits.inline_max,
             synced: &group.synced,
             recycles_above,
-            syncs_bodies: inner.spares.leases && self.limits.durability != Durability::Buffered,
+            syncs_bodies_upto: match self.limits.durability {
+                _ if !inner.spares.leases => 0,
+                // What it puts itself lies in no spare; what others do is synced in the journal.
+                Durability::Buffered => inner.state.synced,
+                Durability::Journal | Durability::Files => u64::MAX,
+            },
             spares: &inner.spares,
         }
         .run()?;

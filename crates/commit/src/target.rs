@@ -113,6 +113,8 @@ impl Validation<'_> {
             if let Some(holds) = holds.filter(|holds| holds.len() == stat.stamp.size)
                 && let Some(hash) = self.recognised(path, holds)?
             {
+                let put = known.as_ref().filter(|known| known.is_put).map(|known| known.seq);
+                self.sync_put(path, stat, put)?;
                 return Ok(was(&stat.stamp, Some(hash)));
             }
             if changed_lately(&stat.stamp, self.fs.now()) {
@@ -120,12 +122,7 @@ impl Validation<'_> {
                 self.sync_once(path, &stat.stamp)?;
             }
         }
-        // A put may have gone into a spare, which held an older version: what a power cut makes of the two is
-        // told apart as long as nothing is added to it.
-        if self.syncs_bodies && self.last_put(path, stat) > Some(self.view.progress().checkpoint())
-        {
-            self.sync_body(path, &stat.stamp)?;
-        }
+        self.sync_put(path, stat, self.last_put(path, stat))?;
         // Size and hash are of one look: others may add to it between two, and of a version that never
         // was nobody finds that the append has added to it.
         if let Some(Seen::Document { hash, stamp: Some(Stamped { stamp, .. }) }) = seen {
@@ -142,11 +139,20 @@ impl Validation<'_> {
         Ok(was(&stat.stamp, None))
     }
 
+    /// Before something is added to what the put of this seq has published, which may have gone into a spare
+    /// that held an older version: what a power cut makes of the two is told apart as long as nothing is added.
+    fn sync_put(&self, path: &DocPath, stat: &Stat, put: Option<u64>) -> Result<(), FsError> {
+        let checkpoint = self.view.progress().checkpoint();
+        match put.is_some_and(|put| put > checkpoint && put <= self.syncs_bodies_upto) {
+            true => self.sync_body(path, &stat.stamp),
+            false => Ok(()),
+        }
+    }
+
     /// The seq of the put that has published a document which looks like this.
     fn last_put(&self, path: &str, stat: &Stat) -> Option<u64> {
-        let known = self.view.known(path).filter(|known| !known.unread)?;
-        let is_put = known.content.is_some_and(|holds| holds.hash().is_some());
-        (is_put && known.time == stat.stamp.mtime).then_some(known.seq)
+        let known = self.view.known(path).filter(|known| !known.unread && known.is_put)?;
+        (known.time == stat.stamp.mtime).then_some(known.seq)
     }
 
     fn attrs(&self, path: &DocPath) -> Result<Option<Attrs>, FsError> {

@@ -49,8 +49,9 @@ pub(crate) struct Validation<'a> {
     pub(crate) synced: &'a RefCell<HashMap<DocPath, Stamp>>,
     /// Documents whose last word is behind this may become spares.
     pub(crate) recycles_above: u64,
-    /// What is added to must be on the disk, as far as filepact has brought it.
-    pub(crate) syncs_bodies: bool,
+    /// What is added to a body that a put up to here has brought must be behind it on the disk: the body may lie
+    /// in a spare.
+    pub(crate) syncs_bodies_upto: u64,
     /// What is known of documents that were spares.
     pub(crate) spares: &'a Spares,
 }

@@ -20,9 +20,23 @@ pub fn is_earlier(
     // it, which the words before this one have taken for what was there.
     let is_edited = word.was().is_some_and(|was| was.hash.is_none() && was.ino == 0);
     match is_edited {
-        true => is_one_of(fs, at, found, word, (None, &[])),
+        true => is_one_of(fs, at, found, word, (word.was().as_slice(), &[])),
         false => is_version(fs, at, found, word),
     }
+}
+
+/// Whether the file is one which the body of the word has displaced, though it begins with that body: it holds
+/// neither the word nor what a power cut has left of it, and has the inode of a version before, and no later time.
+/// No body goes to the inode of the version that it displaces; what is written later to one that has its number
+/// again has a later time.
+pub fn is_displaced(fs: &dyn Fs, at: &str, stat: &Stat, word: &Word) -> Result<bool, FsError> {
+    let is_put = word.said.put().is_some()
+        // An edit may have been made in place.
+        && word.said.base.as_ref().is_some_and(|base| !base.outside);
+    Ok(is_put
+        && stat.stamp.mtime != word.time
+        && word.seen().any(|was| was.ino == stat.stamp.ino && stat.stamp.mtime <= was.mtime)
+        && !is_torn(fs, &*fs.open(at, Access::Read)?, &word.said)?)
 }
 
 /// As [`is_earlier`], also where the word has found an edit: of a file that was displaced before.
@@ -32,15 +46,15 @@ pub(crate) fn is_version(
     found: (&Stat, Hash),
     word: &Word,
 ) -> Result<bool, FsError> {
-    is_one_of(fs, at, found, word, (word.oldest.as_ref(), &word.earlier))
+    let seen: Vec<_> = word.seen().collect();
+    is_one_of(fs, at, found, word, (&seen, &word.earlier))
 }
 
 /// Whether this is a version that the path has had since the last checkpoint, or the one before, whole: where no
 /// power was cut.
-pub(crate) fn is_whole_version((stat, hash): (&Stat, Hash), word: &Word) -> bool {
-    let was = word.was().into_iter().chain(&word.oldest).chain(&word.added_to);
+pub fn is_whole_version((stat, hash): (&Stat, Hash), word: &Word) -> bool {
     let said = word.earlier.iter().chain([&word.said]);
-    was.into_iter().any(|was| is(was, stat, hash))
+    word.seen().any(|was| is(was, stat, hash))
         || said.into_iter().any(|said| said.hash() == Some(hash))
 }
 
@@ -89,11 +103,9 @@ fn is_one_of(
     at: &str,
     (stat, hash): (&Stat, Hash),
     word: &Word,
-    (oldest, earlier): (Option<&Was>, &[Said]),
+    (seen, earlier): (&[&Was], &[Said]),
 ) -> Result<bool, FsError> {
-    let is = |was: &Was| is(was, stat, hash);
-    if word.was().is_some_and(is)
-        || oldest.is_some_and(is)
+    if seen.iter().any(|was| is(was, stat, hash))
         || earlier.iter().any(|said| said.hash() == Some(hash))
         || is_zeros(stat.stamp.size, hash)
     {

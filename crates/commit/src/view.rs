@@ -28,6 +28,8 @@ pub struct Known {
     pub time: Time,
     /// What it holds; `None` if removed.
     pub content: Option<Holds>,
+    /// All of it is of one record, a put.
+    pub is_put: bool,
     /// Its stamp, once this handle has seen it with this content; an outside edit shows as a
     /// difference.
     pub stamp: Option<Stamped>,
@@ -46,7 +48,9 @@ impl Known {
         let same = before.filter(|known| word.was().is_some_and(|was| known.is(was)));
         let unread = word.said.base.is_none() && (was_unread || was_known && same.is_none());
         let content = Holds::after(same.and_then(|known| known.content), &word.said);
-        Self { seq: word.seq, time: word.time, content, stamp: None, unread, missing: None }
+        let is_put = word.said.hash().is_some();
+        let (seq, time) = (word.seq, word.time);
+        Self { seq, time, content, is_put, stamp: None, unread, missing: None }
     }
 
     /// Whether a record says for certain that it has found another version.
@@ -568,6 +572,7 @@ impl Inner {
                 // Where the journal is read anew, what replaces it may be of the moment itself.
                 let later = self.memories().filter(|memory| !memory.covers(seq));
                 later.for_each(|memory| memory.keep(&path, &before));
+                self.missed.remove(&path);
                 let entry = (before.seq, path);
                 self.order.remove(&entry);
                 (entry.1, Some(before))
@@ -635,6 +640,7 @@ impl Inner {
         }
         let kept = self.order.split_off(&(upto + 1, Arc::from("")));
         for (_, path) in std::mem::replace(&mut self.order, kept) {
+            self.missed.remove(&path);
             let known = self.known.remove(&path).expect("what is in order is known");
             self.memories().for_each(|memory| memory.keep(&path, &known));
         }
@@ -648,7 +654,17 @@ mod tests {
 
     fn known(seq: u64) -> Known {
         let (time, content) = (Time(0), None);
-        Known { seq, time, content, stamp: None, unread: false, missing: None }
+        Known { seq, time, content, is_put: true, stamp: None, unread: false, missing: None }
+    }
+
+    /// What other programs remove is put again, or forgotten: nobody else takes the path out.
+    #[test]
+    fn what_was_found_missing_is_not_kept_in_mind_for_ever() {
+        let mut inner = Inner::default();
+        inner.learn("a", 1, |_| known(1));
+        inner.missed.insert(Arc::from("a"));
+        inner.learn("a", 2, |_| known(2));
+        assert!(inner.missed.is_empty());
     }
 
     /// The journal is read anew, and says two words of a document that the handle had forgotten.

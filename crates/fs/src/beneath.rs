@@ -35,7 +35,7 @@ type Folders = RwLock<HashMap<String, Arc<OwnedFd>>>;
 #[derive(Debug)]
 struct Shared {
     /// Open from the start: `syncfs` reports errors only to a descriptor that was open before they
-    /// happened (FACTS 3).
+    /// happened.
     dir: OwnedFd,
     /// `openat2` is missing (before Linux 5.6) or forbidden (seccomp).
     walks: AtomicBool,

@@ -1,6 +1,6 @@
 //! Reading past the page cache.
 //!
-//! After a failed sync the cache shows what the disk never got (FACTS 5), so whoever must know what
+//! After a failed sync the cache shows what the disk never got, so whoever must know what
 //! is durable reads with `O_DIRECT`. Such reads want aligned memory and offsets; they go through a
 //! buffer here, so that callers need not know.
 

@@ -14,7 +14,7 @@ use crate::{Lock, LockKind, Rename, Result, Stat, SyncKind, Time};
 /// A file system that changes nothing more once a sync has failed.
 ///
 /// After a failed sync the page cache shows bytes that the disk may never have got, and the next
-/// sync returns success (FACTS 5). So the first failure trips the latch: from then on every call
+/// sync returns success. So the first failure trips the latch: from then on every call
 /// that would write, create, rename, unlink, set or sync is refused with an error that
 /// [is latched](FsError::is_latched), also on files that were open before. Reading, listing and
 /// locking go on. A sync that found no room does not trip it, nor one that never began because its
@@ -44,8 +44,8 @@ impl Latched {
         self.latch.is_tripped()
     }
 
-    /// The file system without the latch: for `state` alone, which must still be able to say that
-    /// the store failed. Whatever else is written through it breaks the rule above.
+    /// The file system without the latch: for `state` and the marks alone, which must still be able to
+    /// say that the store failed. Whatever else is written through it breaks the rule above.
     pub fn inner(&self) -> &Arc<dyn Fs> {
         &self.inner
     }

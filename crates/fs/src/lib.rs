@@ -22,7 +22,7 @@
 //! # }
 //! ```
 //!
-//! This is the only crate that names `std::fs`, `rustix` or `fs4`; Clippy's `disallowed-methods`
+//! This is the only crate of the library that names `std::fs`, `rustix` or `fs4`; Clippy's `disallowed-methods`
 //! and `disallowed-types` keep it so.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -124,7 +124,7 @@ fn wait(file: File, kind: LockKind, patience: Duration) -> io::Result<Option<OsL
     }
 }
 
-/// Waits in the kernel's own queue, which is fair and wakes at once (DESIGN C2).
+/// Waits in the kernel's own queue, which is fair and wakes at once (C2).
 ///
 /// No call there has a time limit, so a helper waits. If the caller has left when the lock comes,
 /// the helper gives it back at once, by dropping it: it stays until then.

@@ -374,7 +374,7 @@ impl Journal {
     fn sync_left_segment(&mut self) -> Result<(), FsError> {
         let path = segment_path(self.end().segment());
         let file = self.fs.open(&path, Access::Write)?;
-        // Also on a full disk: a second sync would return success and prove nothing (FACTS 5), and a
+        // Also on a full disk: a second sync would return success and prove nothing, and a
         // segment that follows says that this one is whole.
         file.sync(SyncKind::Data).inspect_err(|_| self.stopped = true)?;
         self.synced = self.end().seq();
@@ -402,8 +402,8 @@ impl Journal {
         if sync == Sync::Later {
             return Ok(());
         }
-        // The commit point. The size stands, so that this is one flush (FACTS 2). After a failure
-        // a second sync would return success and prove nothing (FACTS 5).
+        // The commit point. The size stands, so that this is one flush. After a failure
+        // a second sync would return success and prove nothing.
         tail.file.sync(SyncKind::Data).map_err(|error| {
             self.stopped = true;
             AppendError::Unknown(error)
@@ -490,7 +490,7 @@ impl Journal {
         self.end().seq() + 1
     }
 
-    /// After the last durable group.
+    /// After the last group.
     pub fn end(&self) -> &Position {
         self.progress.end()
     }

@@ -13,7 +13,7 @@
 //!
 //! | kind | fields |
 //! | --- | --- |
-//! | `put` | `path`, `len`, `hash`, `mode` (a number), `uid`, `gid`, `was`, and the body: `text` (UTF-8), `base64` (anything else), `staged` (a name in `stage/`), or none of them (known by its hash alone) |
+//! | `put` | `path`, `len`, `hash`, `mode` (a number), `uid`, `gid`, `was`, and the body: `text` (UTF-8), `base64` (anything else), `staged` (a name in `stage/`), or none of them (known by its hash alone); `own` if mode and owner are its own: `true` |
 //! | `append` | `path`, `offset` (where the document ended), `len`, `hash`, `was`, and the body as above, never by its hash alone: bytes added at the end |
 //! | `remove` | `path`, `was` |
 //! | `commit` | `time`, `note` if there is one, `by`: `"outside"` for an adopted outside edit |

@@ -16,7 +16,7 @@
 //!
 //! Then groups, then newlines to the end. A segment is born at its full size with a header and
 //! whole groups in it, and never grows: an append overwrites blocks that are already written, so
-//! that its sync needs no commit of the file system's own journal (FACTS 2).
+//! that its sync needs no commit of the file system's own journal.
 
 use filepact_fs::Time;
 use serde::{Deserialize, Serialize};

@@ -199,6 +199,11 @@ impl Word {
         }
     }
 
+    /// What validation saw at the path under this word and those before it, as far as it is kept.
+    pub fn seen(&self) -> impl Iterator<Item = &Was> {
+        self.was().into_iter().chain(&self.oldest).chain(&self.added_to)
+    }
+
     /// An outside edit that was adopted: it was at its path before it was written here.
     pub fn is_outside(&self) -> bool {
         self.said.base.as_ref().is_some_and(|base| base.outside) && self.said.appends.is_empty()

@@ -1,4 +1,4 @@
-//! Why a store could not be opened. Each leaves the documents as they were.
+//! Why a store could not be opened. Each but `Io` leaves the documents as they were.
 
 use filepact_fs::FsError;
 use filepact_journal::{AppendError, Damage, ReadError, ScanError};

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use filepact_commit::{
-    Live, Mark, Opened, Stamped, are_there, hash_part, is_before_own, is_earlier, is_torn,
-    is_torn_from, look_past_links, open_past_links, stage_body_path,
+    Live, Mark, Opened, Stamped, are_there, hash_part, is_before_own, is_displaced, is_earlier,
+    is_torn, is_torn_from, is_whole_version, look_past_links, open_past_links, stage_body_path,
 };
 use filepact_fs::{
     Access, DocPath, File, Fs, FsError, Kind, Stamp, Stat, Time, parent_of, with_each,
@@ -85,7 +85,8 @@ pub(crate) fn inspect(fs: &dyn Fs, tell: &Tell<'_>) -> Result<Option<Inspection>
         let standing = match (failed, trusted) {
             (true, _) => Standing::Failed,
             (false, false) => Standing::Untrusted,
-            (false, true) if word.seq <= published => Standing::Published,
+            // What was adopted was at its path before it was written.
+            (false, true) if word.seq <= published || word.is_outside() => Standing::Published,
             (false, true) => Standing::Committed,
         };
         let mut inspected = inspect_document(fs, path, word, &words, &scan, (standing, is_copy))?;
@@ -182,6 +183,22 @@ fn inspect_document(
             match disk {
                 _ if standing == Standing::Published => disk,
                 OnDisk::Equal if is_before => OnDisk::Old,
+                OnDisk::Equal | OnDisk::Short
+                    if matches!(body, BodyAt::Journal | BodyAt::Staged)
+                        // A cache that is whole shows which version it is; in a copy an inode says nothing.
+                        && standing != Standing::Committed
+                        && !is_copy
+                        && is_displaced(fs, path, stat, word)? =>
+                {
+                    OnDisk::Foreign
+                }
+                // An edit that was adopted was there: who has undone it since has the version before.
+                OnDisk::Old
+                    if word.said.base.as_ref().is_some_and(|base| base.outside)
+                        && is_whole_version((stat, *hash), word) =>
+                {
+                    OnDisk::Foreign
+                }
                 OnDisk::Foreign | OnDisk::LostWrite
                     if is_old_name(fs, words, path, (path, stat))? =>
                 {

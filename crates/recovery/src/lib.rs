@@ -23,7 +23,7 @@ mod report;
 mod run;
 
 pub use error::RecoveryError;
-pub use inspect::Inspection;
+pub use inspect::{Inspected, Inspection};
 pub use join::join;
 pub use open::{Opened, examine, open};
 pub use plan::{Action, BodyAt, Displace, Facts, OnDisk, Planned, Row, Standing, decide, plan};

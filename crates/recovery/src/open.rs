@@ -77,9 +77,27 @@ fn recover(
         let (path, reason) = (refused.path.clone(), refused.row.reason.to_owned());
         return Err(RecoveryError::Refused { path, reason });
     }
-    let mut report = found(inspection, &planned);
     // Before the mark, the first of these files that is written.
     ensure_own(&*fs)?;
+    let tripped = fs.clone();
+    carry_out(fs, inspection, &planned, inline_max, tell).or_else(|error| {
+        if tripped.is_tripped() {
+            // A sync has failed, perhaps before the mark was set. Past the latch: the error must not be lost
+            // with us.
+            Mark::Checkpoint.set(&**tripped.inner())?;
+        }
+        Err(error)
+    })
+}
+
+fn carry_out(
+    fs: Arc<Latched>,
+    inspection: &Inspection,
+    planned: &[Planned],
+    inline_max: usize,
+    tell: &Tell<'_>,
+) -> Result<Opened, RecoveryError> {
+    let mut report = found(inspection, planned);
     if !inspection.trusted && !planned.is_empty() {
         // Before the first sync: who dies here with a failed one leaves word of it.
         Mark::Checkpoint.set(&*fs)?;
@@ -94,19 +112,19 @@ fn recover(
         // What is found may be the work of a recovery that died: a swap that has displaced somebody's edit is
         // durable before the next swap of that document, or a power cut keeps the second one alone, and what
         // that has displaced is gone.
-        run.sync_names(&planned)?;
+        run.sync_names(planned)?;
     }
-    run.redo(&planned, &mut report)?;
-    let adopted = run.adopted(&planned)?;
+    run.redo(planned, &mut report)?;
+    let adopted = run.adopted(planned)?;
     // Adopted edits are recorded by what is synced here, and the checkpoint says that all is.
     let mut rewritten = HashSet::new();
     if !planned.is_empty() {
         // Again where it is set already. A trusted cache is trusted no more if one of these fails.
         Mark::Checkpoint.set(&*fs)?;
-        run.sync(&planned)?;
-        rewritten = run.verify(&planned, &mut report)?;
+        run.sync(planned)?;
+        rewritten = run.verify(planned, &mut report)?;
         if !rewritten.is_empty() {
-            run.sync(&planned)?;
+            run.sync(planned)?;
         }
         secure_rescued(&*fs, inspection.scan.checkpoint)?;
     }
@@ -123,7 +141,7 @@ fn recover(
         fs.sync_dir(STAGE)?;
         let _ = journal.append(vec![RecordKind::Checkpoint { upto }], fs.now())?;
     }
-    let known = run.known(&planned, &rewritten, upto)?;
+    let known = run.known(planned, &rewritten, upto)?;
     run.sweep_bodies(&mut report)?;
     // Nobody reads an older moment any more: nobody else has the store open.
     sweep_kept_alone(&*fs)?;

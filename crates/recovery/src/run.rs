@@ -2,15 +2,16 @@
 
 use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
+use std::io;
 
 use filepact_commit::{
     Displaced, Dress, Holds, Known, Live, Rescued, Rewritten, STAGE, SpareWords, StageNames,
-    Staged, Stamped, Swap, drop_staged, finish, hash_part, is_earlier, look_past_links, place,
-    remove_document, rescue, restage, rewrite, settle, settle_leftover, spare_name_path,
-    stage_edited, stage_name_record, sync_documents, sync_names,
+    Staged, Stamped, Swap, drop_staged, finish, hash_part, is_earlier, is_whole_version,
+    look_past_links, place, remove_document, rescue, restage, rewrite, settle, settle_leftover,
+    spare_name_path, stage_edited, stage_name_record, sync_documents, sync_names,
 };
 use filepact_fs::{Access, Attrs, Fs, FsError, Stat, with_each};
-use filepact_journal::{Body, Change, Hash, Put, RecordKind, Remove, Was, Word, Words};
+use filepact_journal::{Body, Change, Commit, Hash, Put, RecordKind, Remove, Was, Word, Words};
 
 use crate::inspect::{Inspected, WORTH_A_THREAD, is_before_rewrite, is_old_name};
 use crate::progress::{Counted, Tell};
@@ -233,9 +234,10 @@ impl Run<'_> {
                 (Holds::whole(stamped.stamp.size, Some(hash)), stamped)
             };
             let (content, stamp) = look.map(holds).unzip();
-            let time = self.word(path).time;
-            let (unread, missing) = (false, None);
-            known.insert(path.clone(), Known { seq, time, content, stamp, unread, missing });
+            let Word { time, said, .. } = self.word(path);
+            let (time, is_put) = (*time, said.hash().is_some());
+            let now = Known { seq, time, content, is_put, stamp, unread: false, missing: None };
+            known.insert(path.clone(), now);
         }
         Ok(known)
     }
@@ -248,7 +250,7 @@ impl Run<'_> {
         for group in &self.inspection.scan.groups {
             for (changes, commit, txn) in group.transactions() {
                 for record in changes {
-                    records.insert(record.seq, (record, commit.time, txn));
+                    records.insert(record.seq, (record, commit, txn));
                 }
             }
         }
@@ -267,8 +269,8 @@ impl Run<'_> {
             }
             let Some((seq, of)) = stage_name_record(name) else { continue };
             // A group that does not count never reached a swap: what is left of it is ours.
-            let record = records.get(&seq).filter(|(_, time, _)| *time == of);
-            let Some(&(record, time, txn)) = record else {
+            let record = records.get(&seq).filter(|(_, commit, _)| commit.time == of);
+            let Some(&(record, &Commit { time, outside, .. }, txn)) = record else {
                 self.drop_staged(name, report)?;
                 continue;
             };
@@ -278,11 +280,14 @@ impl Run<'_> {
                 RecordKind::Append(append) => (&append.path, Some(&append.was), None),
                 RecordKind::Commit(_) | RecordKind::Checkpoint { .. } => continue,
             };
+            // What an outside edit has replaced was no document any more: who has undone the edit has put it there.
+            let was = was.filter(|_| !outside);
             let word = self.inspection.words.get(path);
             let swap = Swap { path, was, txn, time, replaces_ours: false, own: false };
             // A power cut also leaves what was never whole.
             let is_ours = |stat: &Stat, found| {
                 let is_earlier = match word {
+                    Some(word) if outside && is_whole_version((stat, found), word) => false,
                     Some(word) => is_earlier(self.fs, &at, (stat, found), word)?,
                     None => false,
                 };
@@ -463,6 +468,6 @@ impl Run<'_> {
 
 /// Somebody saves the document while it is being recovered.
 fn being_edited(path: &str) -> RecoveryError {
-    let reason = "it is being edited; try again".to_owned();
-    RecoveryError::Refused { path: path.to_owned(), reason }
+    let busy = io::Error::new(io::ErrorKind::ResourceBusy, "it is being edited; try again");
+    FsError::new("recover", path, busy).into()
 }

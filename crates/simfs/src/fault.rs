@@ -35,7 +35,7 @@ pub enum When {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// The call fails with this [errno](crate::errno) and has no effect; but a `sync` that fails
-    /// loses its pages: they count as clean, and the disk keeps the old bytes (FACTS 5). Names whose
+    /// loses its pages: they count as clean, and the disk keeps the old bytes. Names whose
     /// sync failed are not made durable by the next one either. (`EMFILE` and `EACCES` are of the way
     /// to what is synced, and lose nothing.)
     Error(i32),

@@ -43,7 +43,7 @@ pub(crate) struct Inode {
 /// How far a sync of an inode reaches in the order of all changes of names, where the file system
 /// keeps a log (rule 5, *ordered* and *per-inode*): to the last change of the inode that this sync
 /// has to carry through the log. Overwriting blocks that the disk has already needs no log, so that
-/// `fdatasync` after it drags nothing along (FACTS 2).
+/// `fdatasync` after it drags nothing along.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Logged {
     /// Size and blocks.
@@ -117,7 +117,7 @@ pub(crate) struct Data {
     pub(crate) dirty: Map<u64, Arc<Vec<Page>>>,
     /// The sizes since the last sync, without the durable one.
     pub(crate) sizes: Arc<Vec<u64>>,
-    /// A sync failed: some clean pages show bytes that the disk does not hold (FACTS 5).
+    /// A sync failed: some clean pages show bytes that the disk does not hold.
     pub(crate) stale: bool,
 }
 
@@ -222,7 +222,7 @@ impl Data {
     }
 
     /// A sync that fails: dirty pages count as clean, and the disk keeps its old bytes. Sizes stay
-    /// pending, so that a later append leaves a hole of zeros before it (FACTS 5).
+    /// pending, so that a later append leaves a hole of zeros before it.
     pub(crate) fn fail_sync(&mut self) {
         if !self.dirty.is_empty() {
             self.dirty = Map::default();

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Whatever *ordered* allows, *per-inode* does; what that allows, *strict* does; and what that
 /// allows, *hostile* does (the first as long as no sync has failed). Data, sizes and attributes are
 /// free of the order of names in all of them, since even a file system that orders names writes
-/// data late, or early (FACTS 4).
+/// data late, or early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// Whatever the contract of the seam allows: any subset of the changes of names that can be

@@ -113,8 +113,8 @@ pub enum Error {
         /// What stands in the way, and what to do.
         reason: String,
     },
-    /// **Perhaps committed**: the journal's sync failed. The handle takes no more commits; opening
-    /// the store again settles it, for all documents alike.
+    /// **Perhaps committed**, as a whole or not at all: the journal's sync failed, or what it did cannot
+    /// be told to others. The handle takes no more commits; opening the store again settles it.
     #[error("the outcome of the commit is unknown until the store is opened again")]
     CommitUnknown {
         /// What failed.

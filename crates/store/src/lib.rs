@@ -41,7 +41,8 @@
 //! # What is promised
 //!
 //! - **All or nothing**, for any number of files, whatever dies: the process or the power.
-//! - **Durable**: `Ok` from a commit means that a power cut does not take it back.
+//! - **Durable**: `Ok` from a commit means that a power cut does not take it back (with
+//!   [`Durability::Buffered`], once a checkpoint has covered it).
 //! - **Strictly serializable**, across threads and processes: whatever a transaction read, listed or
 //!   found absent is still so when it commits, or it is an [`Error::Conflict`], which
 //!   [`Store::transact`] answers by trying again, and with the writer lock in the end.
@@ -53,7 +54,7 @@
 //! - **Nothing of anybody's is lost**: an edit that did not come through filepact is a conflict if
 //!   the transaction depends on it, and else is kept in `.filepact/rescued/` when it is displaced. (One
 //!   that is made later, through a file that was open before it was replaced, is kept as well, until the
-//!   next checkpoint.)
+//!   next checkpoint. The cases in which an edit is lost are in `docs/protocol.md`, "What is left out".)
 //!
 //! # What can be watched
 //!
@@ -65,7 +66,7 @@
 //! # What is not
 //!
 //! After a power cut, and until the next open, a program that reads the files without filepact may
-//! find a recently changed file old or empty: recovery repairs it. A plain reader of several files may
+//! find a recently changed file old, empty or torn: recovery repairs it. A plain reader of several files may
 //! see some of them new and some old, for microseconds; a [`Transaction`] never does.
 
 mod background;

@@ -52,7 +52,7 @@ fn shared(
     Ok(Shared::new(writer, open, opened.report, options))
 }
 
-/// What an opening of the store would find and do. Changes nothing.
+/// What an opening of the store would find and do. Changes no document, and nothing of the journal.
 pub(crate) fn examine(fs: Arc<dyn Fs>, options: Options) -> Result<Report, Error> {
     let fs = Latched::new(fs);
     look(&fs, &options.create(false))?;

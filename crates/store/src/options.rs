@@ -104,9 +104,9 @@ impl Options {
         self
     }
 
-    /// Hears how far the recovery is that an opening may have to do first: after a power cut all documents are
-    /// looked at that were changed since the last checkpoint. Several threads may tell it, one document each
-    /// time; whoever joins others who have the store open hears nothing.
+    /// Hears how far the recovery is that an opening may have to do first: the segments of the journal are read,
+    /// and after a power cut all documents are looked at that were changed since the last checkpoint. Several
+    /// threads may tell it; [`step`](RecoveryProgress::step) says of what. Whoever joins others who have the store open hears nothing.
     pub fn on_recovery(mut self, hears: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Self {
         self.on_recovery = OnRecovery(Arc::new(hears));
         self

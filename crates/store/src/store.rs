@@ -20,8 +20,8 @@ use crate::{Error, Options, Report, Snapshot, Transaction, Version, open, read};
 /// A folder of files that change together.
 ///
 /// Cloning is cheap and gives another handle on the same store, for another thread. The store is
-/// let go when [`close`](Self::close) is called, or when its last handle, its last transaction and its
-/// last snapshot are dropped.
+/// let go when [`close`](Self::close) is called, or when its last handle, transaction, snapshot and watch
+/// are dropped.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Shared>);
 
@@ -38,8 +38,8 @@ impl Store {
     /// Opens the store in `folder`, making it if the folder has none, and recovers it, unless others
     /// have it open, who have recovered it already.
     ///
-    /// After `Ok` every transaction that was acknowledged before is there whole, and no other is
-    /// there in part; [`recovery_report`](Self::recovery_report) says what was done for it. After
+    /// After `Ok` every transaction that was acknowledged before is there whole (but after a power cut, of those with
+    /// [`Durability::Buffered`](crate::Durability::Buffered), only the first ones), and no other is there in part; [`recovery_report`](Self::recovery_report) says what was done for it. After
     /// an error the documents are as they were, or a later opening finishes what this one began.
     ///
     /// # Errors
@@ -67,7 +67,12 @@ impl Store {
         Options::default()
     }
 
-    /// What opening `folder` would find, and do about it. Changes nothing.
+    /// What opening `folder` would find, and do about it. Changes no document and nothing of the journal;
+    /// only what is missing of the empty folders and locks in `.filepact` is made.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], at once, if anybody has the store open; [`Error::NoStore`] also where the folder cannot
+    /// be opened; else those of [`open`](Self::open).
     pub fn examine(folder: impl AsRef<Path>) -> Result<Report, Error> {
         let folder = folder.as_ref();
         let no_store = |_| Error::NoStore { root: folder.to_owned() };

@@ -13,8 +13,8 @@ use crate::{Error, LoggedTransaction, Store};
 /// As an iterator it waits without end, and ends after one [`Error::Poisoned`]; [`wait`](Self::wait)
 /// takes a time. It holds nobody up, and
 /// nothing is kept for it: who looks so seldom that older journal has gone meanwhile is told of a
-/// [gap](Watched::Gap). It keeps the store open, for [`close`](Store::close) as well: then it answers
-/// [`Error::Poisoned`].
+/// [gap](Watched::Gap). It keeps the store open as a clone of the handle does; once the store is
+/// [closed](Store::close) it answers [`Error::Poisoned`].
 #[derive(Debug)]
 pub struct Watch {
     store: Store,

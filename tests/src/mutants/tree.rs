@@ -126,6 +126,8 @@ pub fn build(folder: &Path, target: &Path) -> Result<Vec<Binary>, String> {
     command.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
     // A mutation leaves things unused.
     command.env("RUSTFLAGS", "--cap-lints=allow").stderr(Stdio::inherit());
+    // What a build that was interrupted leaves of its increments, no later one can link.
+    command.env("CARGO_INCREMENTAL", "0");
     let output = command.output().map_err(|error| format!("cargo: {error}"))?;
     if !output.status.success() {
         return Err("the mutated tree does not compile".to_owned());

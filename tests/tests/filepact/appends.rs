@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use filepact::{Error, LoggedKind, Store, Version};
-use filepact_fs::{Fs, LockKind, OsFs};
+use filepact::{Durability, Error, LoggedKind, Store, Version};
+use filepact_fs::{Fs, LockKind, OsFs, Time};
 use filepact_simfs::{SimFs, errno};
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::{INLINE_MAX, body};
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, after_power_cuts, dies, echo, fail, moment, put, read, set_mtime, staged, text,
+    STRICT, after_power_cuts, dies, distrust, echo, fail, moment, put, read, set_mtime, staged,
+    text,
 };
 
 /// A log of one line, which is durable.
@@ -612,20 +613,28 @@ fn the_time_of_an_append_is_not_taken_for_that_of_an_edit() {
 /// is told apart as long as nothing is added to it.
 #[test]
 fn what_is_added_to_a_body_in_a_spare_stands_behind_that_body() {
-    let sim = prepared();
-    let store = open(&sim);
-    for (round, len) in [1_900, 1_800, 700].into_iter().enumerate() {
-        put(&store, "log", &body("log", round, len));
-    }
-    // All but what the document holds is on the disk. Of a large addition the journal has no bytes.
-    for path in ["", ".filepact/stage"] {
-        sim.write_back(path);
-    }
-    store.append("log", body("more", 1, 3 * INLINE_MAX)).expect("nothing stands in the way");
-    let whole = sim.read("log");
-    for world in sim.world().power_cut(&STRICT, 2_000, 1).worlds {
-        drop(open(&world));
-        assert_eq!(world.read("log"), whole, "{}", world.dump());
+    for case in ["at once", "touched", "buffered"] {
+        let sim = prepared();
+        let store = open(&sim);
+        let buffered = options().durability(Durability::Buffered).open_with(sim.actor());
+        for (round, len) in [1_900, 1_800, 700].into_iter().enumerate() {
+            put(&store, "log", &body("log", round, len));
+        }
+        // All but what the document holds is on the disk. Of a large addition the journal has no bytes.
+        for path in ["", ".filepact/stage"] {
+            sim.write_back(path);
+        }
+        match case {
+            "touched" => set_mtime(&sim, "log", Time(1)),
+            "buffered" => add(&buffered.expect("it joins"), "a line\n"),
+            _ => {}
+        }
+        store.append("log", body("more", 1, 3 * INLINE_MAX)).expect("nothing stands in the way");
+        let whole = sim.read("log");
+        for world in sim.world().power_cut(&STRICT, 2_000, 1).worlds {
+            drop(open(&world));
+            assert_eq!(world.read("log"), whole, "{case} {}", world.dump());
+        }
     }
 }
 
@@ -649,4 +658,84 @@ fn what_is_added_to_a_document_made_after_a_removal_is_kept() {
         assert_eq!(read(&world, "log").as_deref(), Some("theirs\nours\n"), "{before}");
         assert_eq!(read(&world, "log.1").as_deref(), Some("v1\n"), "{before}");
     }
+}
+
+/// A large log is cut short, and added to: the power cut brings back the version before, which begins with the
+/// new one, and is none that one record knows.
+#[test]
+fn a_large_log_that_was_cut_short_and_added_to_stays_cut_short() {
+    for (leases, removed) in [(true, false), (true, true), (false, false), (false, true)] {
+        let sim = with_log();
+        sim.set_leases(leases);
+        let store = open(&sim);
+        let header = if removed { "# of today\n" } else { "" };
+        put(&store, "log", format!("{header}{}", "x".repeat(INLINE_MAX + 1_000)).as_bytes());
+        store.checkpoint().expect("nothing fails here");
+        sim.write_back_all();
+        add(&store, "one\n");
+        if removed {
+            store.remove("log").expect("it is there");
+            add(&store, header);
+        } else {
+            add(&store, "two\n");
+            put(&store, "log", b"");
+        }
+        add(&store, "y\n");
+        after_power_cuts(&sim, 2_048, |world, store| {
+            assert_eq!(log(world), format!("{header}y\n"), "{leases} {removed}");
+            assert!(store.recovery_report().adopted.is_empty());
+        });
+    }
+}
+
+/// Another program's file was not on the disk yet when it was replaced unread.
+#[test]
+fn what_a_power_cut_has_left_of_an_edit_is_not_added_to_in_place_of_the_put_that_replaced_it() {
+    for leases in [true, false] {
+        let sim = with_log();
+        sim.set_leases(leases);
+        let store = open(&sim);
+        sim.write("log", &b"theirs\n".repeat(2_000));
+        sim.write_back("");
+        put(&store, "log", b"");
+        add(&store, "y\n");
+        after_power_cuts(&sim, 2_048, |world, _| assert_eq!(log(world), "y\n", "{leases}"));
+    }
+}
+
+/// It has the inode of the version before, which no other version of ours has that displaced it.
+#[test]
+fn an_edit_in_place_that_all_have_added_to_keeps_every_line() {
+    let sim = with_log();
+    let store = open(&sim);
+    sim.write("log", b"by hand\n");
+    sim.write_back("log");
+    let mut tx = store.begin().expect("the store is open");
+    tx.read_bytes("log").expect("it is there");
+    tx.write_bytes("index", "1").expect("a valid path");
+    tx.commit().expect("nothing stands in the way");
+    add(&store, "ours\n");
+    echo(&sim, "log", "theirs\n");
+    after_power_cuts(&sim, 256, |world, store| {
+        assert_eq!(log(world), "by hand\nours\ntheirs\n");
+        assert!(store.recovery_report().rescued.is_empty());
+    });
+}
+
+/// The number of an inode is given again: a document of ours has that of the version before the last checkpoint.
+#[test]
+fn what_others_add_to_a_document_with_the_number_of_an_older_inode_stays() {
+    let sim = with_log();
+    let first = sim.stat("log").expect("it is there").stamp.ino;
+    let store = open(&sim);
+    put(&store, "log", b"v1\n");
+    put(&store, "log", b"v2\n");
+    assert_eq!(sim.stat("log").expect("it is there").stamp.ino, first);
+    add(&store, "ours\n");
+    echo(&sim, "log", "theirs\n");
+    drop(store);
+    distrust(&sim);
+    let store = open(&sim);
+    assert_eq!(log(&sim), "v2\nours\ntheirs\n");
+    assert!(store.recovery_report().rescued.is_empty());
 }

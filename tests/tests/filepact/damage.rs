@@ -5,7 +5,7 @@
 //! opened. Either it refuses, says which file and where, and has changed nothing at all; or it opens, and
 //! every document is byte for byte as it should be, also after one more transaction and a power cut.
 //!
-//! **The hole** that DESIGN 2 admits. Only a later line, or `state`, says that a line had been synced. Where
+//! **The hole** that the protocol admits. Only a later line, or `state`, says that a line had been synced. Where
 //! `state` is lost, or older, as a power cut may leave it, nothing vouches for the last group: damage to it
 //! reads as a torn tail, and the store opens as it was before that group.
 //!

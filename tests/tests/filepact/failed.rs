@@ -388,3 +388,18 @@ fn attack_23_who_waits_for_a_recovery_that_dies_recovers_itself() {
     }
     assert!(died > 100, "{died}");
 }
+
+/// The sync of an edit that an opening rescues fails; the next one would succeed, and prove nothing.
+#[test]
+fn an_opening_in_which_the_sync_of_a_rescued_edit_failed_is_told_to_the_next() {
+    let sim = prepared();
+    put(&open(&sim), "a.json", b"v1");
+    let dead = dies_before_swap(&sim, "a.json");
+    commit(&dead, &[("a.json", "v2")]).expect_err("it dies");
+    drop(dead);
+    sim.write("a.json", b"by hand");
+    fail(&sim, "sync", ".filepact/stage/", errno::IO, false);
+    options().open_with(sim.actor()).expect_err("a sync fails");
+    sim.clear_faults();
+    assert!(open(&sim).recovery_report().failed);
+}

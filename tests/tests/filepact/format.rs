@@ -4,7 +4,7 @@
 //! simulated file system with a clock that stands still. If a change of the code makes them differ,
 //! it has changed the format, or the order of calls that numbers inodes; whoever means to do so
 //! writes them anew with `FILEPACT_WRITE_FIXTURES=1 cargo test -p filepact-tests --test filepact
-//! format`, and reads the difference.
+//! format::stores`, and reads the difference.
 #![allow(clippy::disallowed_methods, reason = "reads and writes fixtures, which are no store")]
 
 use std::collections::{BTreeMap, BTreeSet};

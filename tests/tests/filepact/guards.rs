@@ -10,7 +10,8 @@ use filepact_tests::history::{before, body};
 use filepact_tests::meanwhile::Meanwhile;
 
 use crate::support::{
-    STRICT, after_power_cuts, distrust, fail, moment, mtime, put, read, set_mtime, staged, text,
+    STRICT, after_power_cuts, dies_before_swap, distrust, fail, moment, mtime, put, read,
+    set_mtime, staged, text,
 };
 
 #[test]
@@ -380,6 +381,54 @@ fn an_adopted_edit_stands_in_the_log() {
     assert!(last.outside && last.changes[0].path == "a.json", "{log:?}");
 }
 
+/// A commit has recorded that another program had moved a document away, or changed it, and its process died;
+/// then that was undone. It is what was there before the record, and somebody's all the same.
+#[test]
+fn an_adopted_edit_that_was_undone_before_a_recovery_stays_undone() {
+    for edit in ["moved", "replaced", "added to"] {
+        for opening in ["trusted", "untrusted", "after one that found no room"] {
+            let sim = prepared();
+            let store = open(&sim);
+            put(&store, "b.json", b"v1");
+            put(&store, "c.json", b"v1");
+            drop(store);
+            let dead = dies_before_swap(&sim, "b.json");
+            match edit {
+                "moved" => sim.rename("c.json", "c.json.bak"),
+                _ => sim.replace("c.json", b"edited"),
+            }
+            let mut tx = dead.begin().expect("the store is open");
+            tx.read_bytes("c.json").expect("it can be read");
+            tx.write_bytes("b.json", "v2").expect("a valid path");
+            if edit == "added to" {
+                tx.append("c.json", ", and more").expect("a valid path");
+            }
+            tx.commit().expect_err("it dies");
+            drop(dead);
+            match edit {
+                "moved" => sim.rename("c.json.bak", "c.json"),
+                _ => sim.replace("c.json", b"v1"),
+            }
+            if opening != "trusted" {
+                distrust(&sim);
+            }
+            if opening == "after one that found no room" {
+                fail(&sim, "make_dir", ".filepact/rescued/", errno::NOSPC, false);
+                let opened = options().open_with(sim.actor());
+                assert!(opened.is_err(), "{edit}");
+                sim.clear_faults();
+            }
+            let store = open(&sim);
+            assert_eq!(text(&store, "b.json").as_deref(), Some("v2"));
+            let rescued = store.status().expect("it can be read").rescued;
+            let kept = rescued.iter().map(|edit| read(&sim, &edit.at));
+            let mut all = kept.chain([read(&sim, "c.json")]);
+            assert!(all.any(|kept| kept.as_deref() == Some("v1")), "{edit}, {opening}");
+            assert!(edit == "added to" || opening != "trusted" || rescued.is_empty());
+        }
+    }
+}
+
 #[test]
 fn the_mode_of_a_secret_survives_being_redone_and_rewritten() {
     for failed in [false, true] {
@@ -456,8 +505,10 @@ fn a_document_and_a_directory_that_take_each_others_place_are_recovered() {
                 }
                 drop(opened);
                 let status = open(world).status().expect("it can be read");
-                // A removal that is lost with the power may take the directory along that came back with it.
-                assert!(removed || status.rescued.is_empty(), "{status:?}\n{before}");
+                // A removal that is lost with the power may take the directory along that came back with it;
+                // one that was adopted leaves what came back, which somebody may have put there.
+                let may_rescue = removed || adopted;
+                assert!(may_rescue || status.rescued.is_empty(), "{status:?}\n{before}");
                 assert_eq!(read(world, then), (!removed).then(|| "then".into()), "{before}");
             };
             worlds.iter().for_each(then_is);

@@ -40,6 +40,7 @@ mod interleave;
 mod lines;
 /// Any sequence of transactions equals a map.
 mod model;
+/// Directories that other programs move or remove in the middle of a commit.
 mod moved;
 /// What is kept for those who read an older moment.
 mod pins;

@@ -469,6 +469,24 @@ fn a_mode_that_is_set_at_any_call_of_a_commit_is_the_documents_in_the_end() {
     }
 }
 
+/// A reader knows by one hash what a document holds that was added to. Its inode may be from before the last
+/// checkpoint all the same, or anybody's.
+#[test]
+fn the_inode_of_a_document_that_was_added_to_is_no_spare() {
+    let sim = prepared();
+    let (a, b) = (open(&sim), open(&sim));
+    put(&a, "a.json", b"first");
+    a.checkpoint().expect("nothing fails here");
+    a.append("a.json", ", and more").expect("it is there");
+    let mut tx = b.begin().expect("the store is open");
+    tx.read_bytes("a.json").expect("it is there");
+    tx.write_bytes("a.json", "second").expect("a valid path");
+    tx.commit().expect("nothing stands in the way");
+    assert_eq!(spares(&sim), Vec::<String>::new());
+    put(&b, "a.json", b"third");
+    assert_eq!(spares(&sim).len(), 1);
+}
+
 #[test]
 fn without_leases_there_are_no_spares() {
     let sim = prepared();

@@ -1,4 +1,4 @@
-//! The rules of the simulated file system (DESIGN 8), a few lines each, named by the rule.
+//! The rules of the simulated file system (docs/testing.md), a few lines each, named by the rule.
 //!
 //! What each profile leaves of names is compared with its definition on random systems in
 //! `src/crash_tests.rs`; here each rule is shown by the smallest example.

@@ -1,4 +1,4 @@
-//! Rule 5, *ordered*: a prefix of all changes of names, as ext4 and xfs keep (FACTS 2 and 4).
+//! Rule 5, *ordered*: a prefix of all changes of names, as ext4 and xfs keep.
 
 use crate::support::*;
 

@@ -1,5 +1,5 @@
 //! Rule 5, *per-inode*: a prefix of all changes of names, and what syncs carried ahead of it, as
-//! btrfs keeps (FACTS 4).
+//! btrfs keeps.
 
 use crate::support::*;
 

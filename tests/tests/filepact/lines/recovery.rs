@@ -172,7 +172,7 @@ fn an_edit_that_changes_while_a_recovery_adopts_it_is_adopted_by_the_next() {
         }
     });
     let refused = options().open_with(steps);
-    assert!(matches!(refused, Err(Error::Unrecoverable { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
     let store = open(&sim);
     assert_eq!(store.recovery_report().adopted, ["a.json"]);
     assert_eq!(text(&open(&sim), "a.json").as_deref(), Some("another"));
