@@ -30,10 +30,7 @@ pub fn is_earlier(
 /// No body goes to the inode of the version that it displaces; what is written later to one that has its number
 /// again has a later time.
 pub fn is_displaced(fs: &dyn Fs, at: &str, stat: &Stat, word: &Word) -> Result<bool, FsError> {
-    let is_put = word.said.put().is_some()
-        // An edit may have been made in place.
-        && word.said.base.as_ref().is_some_and(|base| !base.outside);
-    Ok(is_put
+    Ok(word.said.put().is_some()
         && stat.stamp.mtime != word.time
         && word.seen().any(|was| was.ino == stat.stamp.ino && stat.stamp.mtime <= was.mtime)
         && !is_torn(fs, &*fs.open(at, Access::Read)?, &word.said)?)

@@ -14,8 +14,8 @@ use filepact_tests::history::{INLINE_MAX, body};
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, after_power_cuts, dies, distrust, echo, fail, moment, put, read, set_mtime, staged,
-    text,
+    STRICT, after_power_cuts, dies, dies_of_a_sync, echo, fail, moment, put, read, set_mtime,
+    staged, text,
 };
 
 /// A log of one line, which is durable.
@@ -403,15 +403,16 @@ fn attack_4_appends_are_written_anew_after_a_failed_sync() {
         let sim = with_log();
         let store = open(&sim);
         add(&store, "ours\n");
-        fail(&sim, "sync", "log", errno::IO, false);
-        // It dies before it can say so.
-        fail(&sim, "write", ".filepact/state", errno::IO, true);
         if op == "checkpoint" {
+            fail(&sim, "sync", "log", errno::IO, false);
+            // It dies before it can say so.
+            fail(&sim, "write", ".filepact/state", errno::IO, true);
             store.checkpoint().expect_err("the sync fails");
             drop(store);
         } else {
             drop(store);
-            options().open_with(sim.actor()).expect_err("the sync fails");
+            let dies = dies_of_a_sync(&sim, "log");
+            options().open_with(dies).expect_err("it is dead");
         }
         sim.clear_faults();
         let store = open(&sim);
@@ -734,8 +735,9 @@ fn what_others_add_to_a_document_with_the_number_of_an_older_inode_stays() {
     add(&store, "ours\n");
     echo(&sim, "log", "theirs\n");
     drop(store);
-    distrust(&sim);
-    let store = open(&sim);
-    assert_eq!(log(&sim), "v2\nours\ntheirs\n");
-    assert!(store.recovery_report().rescued.is_empty());
+    sim.write_back_all();
+    after_power_cuts(&sim, 16, |world, store| {
+        assert_eq!(log(world), "v2\nours\ntheirs\n");
+        assert!(store.recovery_report().rescued.is_empty());
+    });
 }

@@ -10,8 +10,8 @@ use filepact_tests::crash::{documents, open, options, prepared};
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, after_power_cuts, commit, dies, dies_before, dies_before_swap, fail, put, read, staged,
-    text,
+    STRICT, after_power_cuts, commit, dies, dies_before, dies_before_swap, dies_of_a_sync, fail,
+    put, read, staged, text,
 };
 
 /// Attack 15: a checkpointer dies with the error of a sync that nobody else will be told of.
@@ -310,15 +310,7 @@ fn what_a_failed_sync_has_lost_below_an_addition_is_not_read() {
 
 /// The sync of a document fails, and the process dies before it can say so; the page is lost.
 fn loses_with_its_error(sim: &SimFs, path: &'static str) {
-    let (world, victim) = (sim.clone(), sim.actor());
-    let (dying, synced) = (victim.clone(), AtomicBool::new(false));
-    let steps = Steps::new(victim, move |_, op, on| {
-        if synced.fetch_or(op == "sync" && on == path, Ordering::SeqCst) {
-            world.kill(&dying);
-        }
-    });
-    let other = options().open_with(steps).expect("it opens");
-    fail(sim, "sync", path, errno::IO, false);
+    let other = options().open_with(dies_of_a_sync(sim, path)).expect("it joins");
     other.checkpoint().expect_err("a sync fails, and it dies");
     sim.clear_faults();
     sim.evict_all();

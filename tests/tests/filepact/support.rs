@@ -1,11 +1,11 @@
 //! What the tests on the simulated file system share.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use filepact::{Error, Options, Store};
 use filepact_fs::{Access, Fs, Time, write_all};
-use filepact_simfs::{Fault, FaultKind, Grain, Moment, Profile, SimFs, When};
+use filepact_simfs::{Fault, FaultKind, Grain, Moment, Profile, SimFs, When, errno};
 use filepact_tests::crash::{open, options};
 use filepact_tests::steps::{Hook, Steps};
 
@@ -139,6 +139,18 @@ pub(crate) fn dies_before_swap(sim: &SimFs, path: &'static str) -> Store {
     dies(sim, options(), move |op, on| {
         let names = on.split_once(" -> ");
         op == "rename" && names.is_some_and(|(from, to)| from == path || to == path)
+    })
+}
+
+/// A process whose sync of what has this in its path fails, and that dies before it can say so.
+pub(crate) fn dies_of_a_sync(sim: &SimFs, path_contains: &'static str) -> Arc<Steps<Hook>> {
+    fail(sim, "sync", path_contains, errno::IO, false);
+    let (world, victim) = (sim.clone(), sim.actor());
+    let (dying, synced) = (victim.clone(), AtomicBool::new(false));
+    Steps::new(victim, move |_, op, on| {
+        if synced.fetch_or(op == "sync" && on.contains(path_contains), Ordering::SeqCst) {
+            world.kill(&dying);
+        }
     })
 }
 

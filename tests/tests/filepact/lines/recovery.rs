@@ -1,19 +1,19 @@
 //! Openings, and what they find.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use filepact::Error;
 use filepact_fs::{Access, Fs, Time};
 use filepact_journal::{Commit, Journal, RecordKind, Remove, Resume, load, scan};
-use filepact_simfs::{Damage, errno};
+use filepact_simfs::Damage;
 use filepact_tests::crash::{open, options, prepared};
 use filepact_tests::history::body;
 use filepact_tests::meanwhile::Meanwhile;
 use filepact_tests::steps::Steps;
 
 use crate::support::{
-    STRICT, dies_before_swap, distrust, fail, mtime, put, read, set_mtime, staged, text,
+    STRICT, dies_before_swap, dies_of_a_sync, distrust, mtime, put, read, set_mtime, staged, text,
 };
 
 #[test]
@@ -146,17 +146,8 @@ fn a_recovery_that_dies_with_the_error_of_the_journals_sync_leaves_word_of_it() 
     let sim = prepared();
     put(&open(&sim), "a.json", b"v1");
     distrust(&sim);
-    fail(&sim, "sync", ".filepact/journal", errno::IO, false);
-    let actor = sim.actor();
-    let (world, victim) = (sim.clone(), actor.clone());
-    let failed = AtomicBool::new(false);
-    let steps = Steps::new(actor, move |_, op, on| {
-        if failed.load(Ordering::SeqCst) {
-            world.kill(&victim);
-        }
-        failed.fetch_or(op == "sync" && on.contains("/journal/"), Ordering::SeqCst);
-    });
-    options().open_with(steps).expect_err("it is dead");
+    let dies = dies_of_a_sync(&sim, ".filepact/journal/");
+    options().open_with(dies).expect_err("it is dead");
     assert!(open(&sim).recovery_report().failed);
 }
 
