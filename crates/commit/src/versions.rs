@@ -20,7 +20,7 @@ pub fn is_earlier(
     // it, which the words before this one have taken for what was there.
     let is_edited = word.was().is_some_and(|was| was.hash.is_none() && was.ino == 0);
     match is_edited {
-        true => is_one_of(fs, at, found, word, (word.was().as_slice(), &[])),
+        true => is_one_of(fs, at, found, word, (&[], &[])),
         false => is_version(fs, at, found, word),
     }
 }

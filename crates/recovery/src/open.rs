@@ -79,17 +79,18 @@ fn recover(
     }
     // Before the mark, the first of these files that is written.
     ensure_own(&*fs)?;
-    let tripped = fs.clone();
+    let latched = fs.clone();
     carry_out(fs, inspection, &planned, inline_max, tell).or_else(|error| {
-        if tripped.is_tripped() {
+        if latched.is_tripped() {
             // A sync has failed, perhaps before the mark was set. Past the latch: the error must not be lost
             // with us.
-            Mark::Checkpoint.set(&**tripped.inner())?;
+            Mark::Checkpoint.set(&**latched.inner())?;
         }
         Err(error)
     })
 }
 
+/// The journal first, then the documents, then a checkpoint of both.
 fn carry_out(
     fs: Arc<Latched>,
     inspection: &Inspection,
